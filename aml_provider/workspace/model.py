@@ -1,0 +1,241 @@
+"""What ``workspace.yaml`` may hold. The JSON Schema in docs/ is generated from these models."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import unquote, urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+DEFAULT_DATASTORE = "workspaceblobstore"
+FILE_DATASTORE = "workspacefilestore"
+LOCAL_SCHEMES = ("", "file", "local")
+
+
+class Section(BaseModel):
+    """A frozen section of the file; an unknown key is an error that names it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ComputeKind(str, Enum):
+    """Where a step's process lives."""
+
+    LOCAL = "local"
+    DOCKER = "docker"
+    KUBERNETES = "kubernetes"
+
+
+class DatastoreConfig(Section):
+    """A named place for data.
+
+    :param url: fsspec URL of the root. A path without a scheme, and a relative one, is a local folder beside the
+        workspace file.
+    :param conn_id: Airflow connection with the credentials, for stores that need them.
+    """
+
+    url: str
+    conn_id: str | None = None
+    description: str | None = None
+
+    @field_validator("url")
+    @classmethod
+    def _usable_url(cls, url: str) -> str:
+        parts = urlsplit(url)
+        if not url.strip():
+            raise ValueError("must be a folder or a URL, not empty text")
+        if parts.scheme in LOCAL_SCHEMES[1:] and parts.netloc not in ("", "localhost"):
+            raise ValueError(
+                f"{url!r} names the host {parts.netloc!r}: write file:///absolute/folder, or a relative folder without "
+                "file://"
+            )
+        return url
+
+    @property
+    def scheme(self) -> str:
+        """The URL's scheme; ``file`` for a plain path."""
+        scheme = urlsplit(self.url).scheme
+        return "file" if scheme in LOCAL_SCHEMES else scheme
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the root is a folder that this machine sees."""
+        return self.scheme == "file"
+
+    @property
+    def local_root(self) -> Path | None:
+        """The root folder of a local datastore, ``None`` for every other store."""
+        if not self.is_local:
+            return None
+        parts = urlsplit(self.url)
+        return Path(unquote(parts.path) if parts.scheme else self.url)
+
+
+class Toleration(Section):
+    """A Kubernetes toleration."""
+
+    key: str | None = None
+    operator: str = "Equal"
+    value: str | None = None
+    effect: str | None = None
+
+
+class VolumeConfig(Section):
+    """Where a pod finds a datastore's root: exactly one of ``host_path`` and ``claim``.
+
+    :param host_path: folder on the node.
+    :param claim: name of a PersistentVolumeClaim in the pod's namespace.
+    :param sub_path: folder inside the claim that is the datastore's root.
+    """
+
+    host_path: str | None = None
+    claim: str | None = None
+    sub_path: str | None = None
+
+    @model_validator(mode="after")
+    def _one_source(self) -> VolumeConfig:
+        if (self.host_path is None) == (self.claim is None):
+            raise ValueError("give exactly one of host_path and claim")
+        return self
+
+
+class ComputeSettings(Section):
+    """Settings that a kind's defaults (``local:``, ``docker:``, ``kubernetes:``) and a compute target share.
+
+    :param image: container image for steps whose environment names none.
+    :param pool: Airflow pool that bounds how many steps run at once.
+    :param cpus: CPUs a step gets; ``memory`` is written like ``4Gi`` or ``512Mi``; ``gpus`` counts devices.
+    :param retries: how often Airflow starts a step again after its worker or container was lost. A script that
+        itself fails is not run again unless ``retry_failed_scripts`` is true (Azure ML does not).
+    :param timeout_seconds: a step that runs longer is stopped and fails.
+    :param network: Docker network mode.
+    :param docker_conn_id: Airflow connection of a private registry.
+    :param docker_url: Docker daemon, default ``DOCKER_HOST`` or the local socket.
+    :param kubernetes_conn_id: Airflow connection of the cluster; without it ``config_file``, else in-cluster.
+    :param volumes: datastore name -> where pods find its root; a local datastore that is not listed is expected
+        at the same path on every node.
+    :param deferrable: wait for pods in Airflow's triggerer instead of holding a worker.
+    """
+
+    image: str | None = None
+    pool: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_.\-]{1,250}$")
+    cpus: float | None = Field(default=None, gt=0)
+    memory: str | None = Field(default=None, pattern=r"^\d+(\.\d+)?([KMGT]i?)?$")
+    gpus: int | None = Field(default=None, ge=0)
+    gpu_resource: str | None = None
+    retries: int | None = Field(default=None, ge=0)
+    retry_delay_seconds: float | None = Field(default=None, ge=0)
+    retry_failed_scripts: bool | None = None
+    timeout_seconds: int | None = Field(default=None, gt=0)
+    environment: dict[str, str] = Field(default_factory=dict)
+    # docker
+    network: str | None = None
+    docker_url: str | None = None
+    docker_conn_id: str | None = None
+    # kubernetes
+    namespace: str | None = None
+    image_pull_policy: str | None = Field(default=None, pattern="^(Always|IfNotPresent|Never)$")
+    image_pull_secrets: tuple[str, ...] = ()
+    node_selector: dict[str, str] = Field(default_factory=dict)
+    tolerations: tuple[Toleration, ...] = ()
+    service_account: str | None = None
+    config_file: str | None = None
+    context: str | None = None
+    kubernetes_conn_id: str | None = None
+    volumes: dict[str, VolumeConfig] = Field(default_factory=dict)
+    deferrable: bool | None = None
+    startup_timeout_seconds: int | None = Field(default=None, gt=0)
+
+
+class ComputeTargetConfig(ComputeSettings):
+    """A compute target.
+
+    :param kind: ``local``, ``docker`` or ``kubernetes``; default: the file's ``default_kind``.
+    :param vm_size: Azure VM size name; gives CPUs, memory and GPUs that are not set here.
+    :param max_nodes: how many steps may run on the target at once: the size of its pool.
+    """
+
+    kind: ComputeKind | None = None
+    vm_size: str | None = None
+    min_nodes: int = Field(default=0, ge=0)
+    max_nodes: int | None = Field(default=None, gt=0)
+
+    @field_validator("vm_size")
+    @classmethod
+    def _known_size(cls, vm_size: str | None) -> str | None:
+        if vm_size is not None:
+            from .vm_sizes import vm_size as look_up
+
+            look_up(vm_size)
+        return vm_size
+
+
+class MlflowConfig(Section):
+    """Where runs are recorded; with no URI, an SQLite file in the state folder."""
+
+    tracking_uri: str | None = None
+
+
+class AirflowConfig(Section):
+    """A running Airflow that programs submit to.
+
+    :param url: base URL of its API server, e.g. ``http://localhost:8080``.
+    :param username: user for a token from ``/auth/token``; the password is read from the environment variable
+        named by ``password_env``. Without a user the server must allow anonymous access.
+    """
+
+    url: str
+    username: str | None = None
+    password_env: str = "AML_AIRFLOW_PASSWORD"
+
+
+class WorkspaceFile(Section):
+    """The whole file.
+
+    :param default_kind: the compute kind of targets that name none, and of targets that a pipeline provisions.
+    :param default_datastore: name of the datastore that steps use when they name none.
+    :param state: folder for what the embedded run keeps (Airflow's database, MLflow's file, environments).
+    """
+
+    name: str = "local"
+    subscription_id: str | None = None
+    resource_group: str | None = None
+    location: str | None = None
+    tags: dict[str, str] = Field(default_factory=dict)
+    default_kind: ComputeKind = ComputeKind.LOCAL
+    default_datastore: str = DEFAULT_DATASTORE
+    datastores: dict[str, DatastoreConfig] = Field(default_factory=dict)
+    local: ComputeSettings = ComputeSettings()
+    docker: ComputeSettings = ComputeSettings()
+    kubernetes: ComputeSettings = ComputeSettings()
+    compute: dict[Annotated[str, Field(min_length=1)], ComputeTargetConfig] = Field(default_factory=dict)
+    mlflow: MlflowConfig = MlflowConfig()
+    airflow: AirflowConfig | None = None
+    state: str | None = None
+
+    @model_validator(mode="after")
+    def _default_datastore_exists(self) -> WorkspaceFile:
+        known = {DEFAULT_DATASTORE, FILE_DATASTORE, *self.datastores}
+        if self.default_datastore not in known:
+            raise ValueError(f"default_datastore {self.default_datastore!r} is not one of {sorted(known)}")
+        return self
+
+    def defaults_of(self, kind: ComputeKind) -> ComputeSettings:
+        """The settings that every target of this kind starts from."""
+        settings: dict[ComputeKind, ComputeSettings] = {
+            ComputeKind.LOCAL: self.local,
+            ComputeKind.DOCKER: self.docker,
+            ComputeKind.KUBERNETES: self.kubernetes,
+        }
+        return settings[kind]
+
+
+def merged(base: ComputeSettings, over: ComputeSettings) -> dict[str, Any]:
+    """``over``'s explicitly set values on top of ``base``'s; mappings are merged key by key, all else is replaced."""
+    mine = base.model_dump(exclude_unset=True)
+    for key, value in over.model_dump(exclude_unset=True).items():
+        old = mine.get(key)
+        mine[key] = {**old, **value} if isinstance(old, dict) and isinstance(value, dict) else value
+    return mine
