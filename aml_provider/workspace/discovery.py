@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from aml_provider.spec.errors import WorkspaceFileError
+
 from .model import WorkspaceFile
 from .resolved import LoadedWorkspace, absolute
 

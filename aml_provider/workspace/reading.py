@@ -9,6 +9,7 @@ import yaml
 from pydantic import ValidationError
 
 from aml_provider.spec.errors import WorkspaceFileError
+
 from .model import WorkspaceFile
 
 try:

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from urllib.parse import unquote, urlsplit
 
 from aml_provider.spec.errors import PipelineError
+
 from .model import (
     DEFAULT_DATASTORE,
     FILE_DATASTORE,
@@ -46,8 +47,9 @@ class Provisioned(Protocol):
 
 
 def absolute(path: str | Path, folder: Path | None = None) -> Path:
-    """``path`` made absolute against ``folder`` (default: the current directory), without following symbolic links:
-    a workspace in a linked folder keeps the path its owner knows.
+    """``path`` made absolute against ``folder`` (default: the current directory).
+
+    Symbolic links are not followed: a workspace in a linked folder keeps the path that its owner knows.
     """
     return Path(os.path.normpath((folder or Path.cwd()) / Path(path).expanduser()))
 
