@@ -17,9 +17,9 @@ def get_provider_info() -> dict[str, Any]:
                 "options": {
                     "workspace": {
                         "description": (
-                            "Path of the workspace file: datastores, compute targets and tracking for every pipeline\n"
-                            "file in the dags folder. When empty, a ``workspace.yaml`` is looked for beside each pipeline\n"
-                            "file and in the folders above it.\n"
+                            "Path of the workspace file: datastores, compute targets and tracking for every\n"
+                            "pipeline file in the dags folder. When empty, a ``workspace.yaml`` is looked for\n"
+                            "beside each pipeline file and in the folders above it.\n"
                         ),
                         "version_added": "0.1.0",
                         "type": "string",

@@ -1,0 +1,60 @@
+# Two commands matter: `make demo` and `make test`. Both set themselves up in .venv; only make and Python are assumed.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: help setup demo test lint format bench constraints clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make demo         run the sample pipeline: a trained model, its accuracy, an MLflow run"
+	@echo "make test         lint, types, import rules, tests"
+	@echo "make lint         only the checks that run nothing"
+	@echo "make bench        what a parse, a DAG and a step cost here"
+	@echo "make constraints  pin the newest versions that fit"
+	@echo "make clean        remove what the above made"
+
+setup: $(READY)
+
+# uv comes from the virtual environment's own pip, so that nothing has to be installed on the machine first.
+$(READY): pyproject.toml constraints.txt packaging/aml_provider_azureml.pth
+	@if [ ! -x $(BIN)/python ]; then \
+	    '$(PYTHON)' -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null || \
+	        { echo "Python 3.10 or newer is needed (say which: make PYTHON=/path/to/python3.11)." >&2; exit 1; }; \
+	    '$(PYTHON)' -c 'import ensurepip, venv' 2>/dev/null || \
+	        { echo "$(PYTHON) cannot make virtual environments: on Debian, run 'apt-get install python3-venv' first." >&2; exit 1; }; \
+	    echo "setting up .venv (once, a minute or two)"; \
+	    '$(PYTHON)' -m venv .venv; \
+	fi
+	@[ -x $(BIN)/uv ] || $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt uv
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+demo: $(READY)
+	@$(BIN)/aml run dags/digits_pipeline.py
+	@echo
+	@echo "The run in MLflow's pages: $(BIN)/mlflow ui --backend-store-uri sqlite:///$(CURDIR)/.aml/mlflow.db"
+
+test: lint
+	@$(BIN)/python -m pytest
+
+lint: $(READY)
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --quiet --check .
+	@$(BIN)/mypy --no-error-summary
+	@$(BIN)/lint-imports --no-timings > .venv/import-rules.txt 2>&1 || { cat .venv/import-rules.txt; exit 1; }
+
+format: $(READY)
+	@$(BIN)/ruff check --quiet --fix .
+	@$(BIN)/ruff format --quiet .
+
+bench: $(READY)
+	@$(BIN)/python -m bench
+
+constraints: $(READY)
+	@$(BIN)/uv pip compile pyproject.toml --quiet --extra dev --python-version 3.11 --upgrade \
+	    --no-header --no-annotate --no-emit-index-url --no-emit-find-links --output-file constraints.txt
+
+clean:
+	rm -rf .venv .aml downloads dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

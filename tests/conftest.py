@@ -1,0 +1,115 @@
+"""What every test stands on: a private Airflow home, and markers that know whether their component is up."""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import os
+import shutil
+import ssl
+import subprocess
+import tempfile
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+TESTBED = ROOT.parent / "shared" / "testbed"
+TESTBED_HOME = Path(os.environ.get("TESTBED_HOME", "/var/tmp/testbed"))
+
+# Airflow reads its environment when it is first imported, so all this comes before any test module is.
+_PRIVATE = Path(tempfile.mkdtemp(prefix="aml-tests-"))
+atexit.register(shutil.rmtree, _PRIVATE, ignore_errors=True)
+for _name in ("AML_WORKSPACE", "AIRFLOW__AML__WORKSPACE", "MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID", "AIRFLOW_CONFIG"):
+    os.environ.pop(_name, None)
+os.environ.update(
+    AIRFLOW_HOME=str(_PRIVATE / "airflow"),
+    AIRFLOW__CORE__LOAD_EXAMPLES="False",
+    AIRFLOW__CORE__UNIT_TEST_MODE="False",
+    AIRFLOW__LOGGING__LOGGING_LEVEL="WARNING",
+    AIRFLOW__LOGGING__COLORED_CONSOLE_LOG="False",
+    AIRFLOW__USAGE_DATA_COLLECTION__ENABLED="False",
+    AML_HOME=str(_PRIVATE / "aml"),
+    MLFLOW_DISABLE_TELEMETRY="true",
+    NO_COLOR="1",
+)
+
+
+def _docker() -> str | None:
+    try:
+        seen = subprocess.run(["docker", "image", "inspect", "testbed/ml"], capture_output=True, text=True, timeout=30)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"no Docker engine ({error}): run {TESTBED}/docker-up, then {TESTBED}/images"
+    if seen.returncode == 0:
+        return None
+    if "No such image" in seen.stderr:
+        return f"the image testbed/ml is missing: run {TESTBED}/images"
+    return f"no Docker engine ({seen.stderr.strip()}): run {TESTBED}/docker-up, then {TESTBED}/images"
+
+
+def _kubernetes() -> str | None:
+    config = TESTBED_HOME / "kubeconfig-airflow"
+    if not config.is_file():
+        return f"no test cluster ({config} is missing): run {TESTBED}/k8s-up"
+    known = yaml.safe_load(config.read_text())
+    request = urllib.request.Request(
+        known["clusters"][0]["cluster"]["server"] + "/api/v1/namespaces/ml/pods?limit=1",
+        headers={"Authorization": f"Bearer {known['users'][0]['user']['token']}"},
+    )
+    unverified = ssl._create_unverified_context()
+    try:
+        with urllib.request.urlopen(request, timeout=10, context=unverified):
+            return None
+    except (OSError, urllib.error.URLError) as error:
+        return f"the test cluster does not answer ({error}): run {TESTBED}/k8s-up"
+
+
+def _stores() -> str | None:
+    file = TESTBED_HOME / "stores.env"
+    return None if file.is_file() else f"no test stores ({file} is missing): run {TESTBED}/stores-up"
+
+
+def _browser() -> str | None:
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if chromium and shutil.which("chromedriver"):
+        return None
+    return f"no Chromium with ChromeDriver: run {TESTBED}/browser-up"
+
+
+#: marker -> why the component cannot be used, ``None`` when it can; each is looked at once.
+PROBES: dict[str, Callable[[], str | None]] = {
+    "docker": functools.cache(_docker),
+    "kubernetes": functools.cache(_kubernetes),
+    "stores": functools.cache(_stores),
+    "browser": functools.cache(_browser),
+}
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip a test whose component is absent; where CI has a test-bed, that is a failure."""
+    must_be_there = os.environ.get("CI") == "true" and TESTBED.is_dir()
+    for marker, probe in PROBES.items():
+        if item.get_closest_marker(marker) is None:
+            continue
+        reason = probe()
+        if reason is None:
+            continue
+        if must_be_there:
+            pytest.fail(reason, pytrace=False)
+        pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """The root of the checkout."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def testbed_home() -> Path:
+    """Where the test-bed keeps kubeconfigs and the stores' addresses."""
+    return TESTBED_HOME
