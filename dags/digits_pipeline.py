@@ -1,7 +1,7 @@
 """Train a classifier of handwritten digits in two steps: a data-preparation step whose output feeds a training step.
 
-An ordinary Azure ML SDK v1 file. Run it with ``aml run dags/digits_pipeline.py``, or put it, with the folder ``digits``,
-into Airflow's dags folder.
+An ordinary Azure ML SDK v1 file. Run it with ``aml run dags/digits_pipeline.py``, or put it, with the folder
+``digits``, into Airflow's dags folder.
 """
 
 from azureml.core import Dataset, Datastore, Environment, Experiment, Workspace

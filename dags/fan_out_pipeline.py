@@ -1,7 +1,7 @@
 """Five steps that fan out and in again: numbers are drawn, looked at in three ways side by side, and summed up.
 
-An ordinary Azure ML SDK v1 file. Its scripts need only Python's standard library. One of the three ways wants a GPU; the
-workspace decides what a GPU target is made of, and a local one has as many as the machine.
+An ordinary Azure ML SDK v1 file. Its scripts need only Python's standard library. One of the three ways wants a
+GPU target; the workspace file says what that is made of.
 """
 
 from azureml.core import Environment, Experiment, Workspace
