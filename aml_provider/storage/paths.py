@@ -1,0 +1,81 @@
+"""Paths inside a datastore: text with forward slashes, relative to its root, never outside it."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+from aml_provider.spec.errors import PipelineError
+
+GLOB_CHARACTERS = "*?"
+_DRIVE = re.compile(r"^[A-Za-z]:[\\/]")
+
+
+def normalized(path: str | None, datastore: str) -> str:
+    """The one spelling of a path in a datastore: no empty or ``.`` parts, no slash at either end.
+
+    Backslashes count as slashes, since v1 code written on Windows has them. ``a/../b`` is ``b``. Azure ML takes a
+    leading slash for the datastore's root, but a path like ``/data/x`` is usually a path of the machine given by
+    mistake, so it is refused.
+
+    :param path: ``None`` and ``""`` and ``.`` are the root, whose spelling is ``""``.
+    :param datastore: its name, for the message.
+    :raises PipelineError: the path is absolute, leaves the datastore, or holds a NUL character.
+    """
+    text = "" if path is None else str(path)
+    if _DRIVE.match(text) or text.startswith(("/", "\\")):
+        relative = text.lstrip("/\\") or "."
+        raise PipelineError(
+            f"path {text!r} in datastore {datastore!r} is absolute; give it relative to the datastore's root, "
+            f"e.g. {relative!r}."
+        )
+    if "\0" in text:
+        raise PipelineError(f"path {text!r} in datastore {datastore!r} holds a NUL character; remove it.")
+    parts: list[str] = []
+    for part in text.replace("\\", "/").split("/"):
+        if part == "..":
+            if not parts:
+                raise PipelineError(
+                    f"path {text!r} in datastore {datastore!r} leads out of the datastore; "
+                    "use a path below its root, without a leading '..'."
+                )
+            parts.pop()
+        elif part not in ("", "."):
+            parts.append(part)
+    return "/".join(parts)
+
+
+def is_glob(path: str) -> bool:
+    """Whether the path is a pattern rather than one place."""
+    return any(character in path for character in GLOB_CHARACTERS)
+
+
+def glob_root(pattern: str) -> str:
+    """The folder that every match of a normalized pattern is below: its parts before the first wildcard."""
+    fixed: list[str] = []
+    for part in pattern.split("/"):
+        if is_glob(part):
+            break
+        fixed.append(part)
+    return "/".join(fixed)
+
+
+@lru_cache(maxsize=256)
+def glob_regex(pattern: str) -> re.Pattern[str]:
+    """What a v1 glob matches, for a normalized pattern.
+
+    ``*`` is any text without a slash, ``?`` one character that is not a slash; ``**`` as a whole part is any number
+    of folders, none included, and as the last part everything below. Inside a part ``**`` is ``*``.
+    """
+    out: list[str] = []
+    parts = pattern.split("/")
+    for index, part in enumerate(parts):
+        last = index == len(parts) - 1
+        if part == "**":
+            out.append(".+" if last else "(?:[^/]+/)*")
+            continue
+        for character in part:
+            out.append({"*": "[^/]*", "?": "[^/]"}.get(character, re.escape(character)))
+        if not last:
+            out.append("/")
+    return re.compile("".join(out), re.DOTALL)
