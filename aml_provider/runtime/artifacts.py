@@ -1,7 +1,8 @@
-"""What a finished command left behind: ``./outputs`` and ``./logs`` for the run, and the state of the declared outputs."""
+"""What a finished command left behind: ``./outputs`` and ``./logs`` for the run, the state of the declared outputs."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 
 from .files import place, regular_files
@@ -16,7 +17,7 @@ COLLECTED = ("outputs", "logs")
 
 
 def prepare(job: Job) -> None:
-    """Create what a script may count on: directory outputs, the parent folders of file outputs, ``./outputs``, ``./logs``.
+    """Create what a script may count on: directory outputs, parent folders of file outputs, ``./outputs``, ``./logs``.
 
     :raises JobError: when an output cannot be created.
     """
@@ -57,10 +58,8 @@ def collect(job: Job) -> str | None:
                 place(source, target, scratch, link=True)
             except OSError as error:
                 failures.append(f"./{name}/{relative} ({error.strerror})")
-    try:
+    with contextlib.suppress(OSError):  # it was not needed, or keeps what a killed upload left
         os.rmdir(scratch)
-    except OSError:
-        pass  # was not needed, or keeps what a killed upload left
     if not failures:
         return None
     more = f" and {len(failures) - 3} more" if len(failures) > 3 else ""

@@ -1,10 +1,12 @@
 """A second, tiny process that ends the command when the supervisor itself is killed (SIGKILL, memory).
 
-It sleeps on a pipe that only the supervisor holds open. In a container the supervisor is process 1 and the kernel does this.
+It sleeps on a pipe that only the supervisor holds open. Where the supervisor is a container's process 1, the kernel
+does this by itself.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 
@@ -35,10 +37,8 @@ class Guardian:
         os.close(self._writer)
 
     def _tell(self, line: str) -> None:
-        try:
+        with contextlib.suppress(BrokenPipeError):  # someone killed the guardian: the step goes on without one
             os.write(self._writer, line.encode())
-        except BrokenPipeError:
-            pass  # someone killed the guardian: the step goes on without one
 
 
 def _watch(reader: int, mark: str) -> None:

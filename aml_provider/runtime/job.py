@@ -30,7 +30,7 @@ class Port:
     :param is_dataset: of an input: it appears in ``run.input_datasets``.
     """
 
-    __slots__ = ("name", "path", "mode", "is_dataset", "directory", "environment_variable")
+    __slots__ = ("directory", "environment_variable", "is_dataset", "mode", "name", "path")
 
     def __init__(self, name: str, facts: dict[str, Any], where: str) -> None:
         self.name = name
@@ -45,15 +45,15 @@ class Job:
     """A validated ``job.json``. Paths are as seen inside the step; ``timeout_seconds`` is ``None`` for no limit."""
 
     __slots__ = (
-        "folder",
-        "command",
-        "working_directory",
-        "environment",
         "attempt",
-        "timeout_seconds",
-        "run",
+        "command",
+        "environment",
+        "folder",
         "inputs",
         "outputs",
+        "run",
+        "timeout_seconds",
+        "working_directory",
     )
 
     def __init__(self, folder: str, facts: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""``events.jsonl``: what the script reported, one JSON object a line, appended by any number of processes and threads."""
+"""``events.jsonl``: what the script reported, a JSON object a line, appended by any number of processes and threads."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ FILE = "events.jsonl"
 class Journal:
     """Appends events to an attempt's journal.
 
-    Every event is one write to a descriptor in append mode, under a lock of the file system where it has locks, so lines of
-    several processes and threads never mix. ``seq`` counts the events of one writing process from 1; the order of the
-    whole file is the order of its lines.
+    Every event is one write to a descriptor in append mode, under a lock of the file system where it has locks, so
+    lines of several processes and threads never mix. ``seq`` counts the events of one writing process from 1; the order
+    of the whole file is the order of its lines.
     """
 
     def __init__(self, folder: str) -> None:
@@ -87,11 +87,9 @@ class Journal:
 
 def read_events(path: str) -> Iterator[dict[str, Any]]:
     """The complete lines of a journal; none when there is no journal yet."""
-    try:
-        file = open(path, "rb")
-    except FileNotFoundError:
+    if not os.path.exists(path):
         return
-    with file:
+    with open(path, "rb") as file:
         for line in file:
             if line.endswith(b"\n"):
                 yield json.loads(line.decode("utf-8"))
@@ -99,12 +97,11 @@ def read_events(path: str) -> Iterator[dict[str, Any]]:
 
 def fail_message(folder: str) -> str | None:
     """The message of the step's own ``run.fail()``, ``None`` when the script did not call it."""
+    path = os.path.join(folder, FILE)
     message = None
-    try:
-        file = open(os.path.join(folder, FILE), "rb")
-    except OSError:
+    if not os.path.exists(path):
         return None
-    with file:
+    with open(path, "rb") as file:
         for line in file:
             if b'"fail"' in line and line.endswith(b"\n"):
                 event = json.loads(line.decode("utf-8", "replace"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 
@@ -151,7 +152,5 @@ def _attempt_of(folder: str) -> int:
 
 
 def _say(sentence: str) -> None:
-    try:
+    with contextlib.suppress(OSError):  # stderr is closed: nobody to tell
         os.write(2, f"aml: {sentence}\n".encode("utf-8", "replace"))
-    except OSError:
-        pass  # stderr is closed: nobody to tell

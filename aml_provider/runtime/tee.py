@@ -1,4 +1,4 @@
-"""The command's output, twice: to the log file, which keeps everything, and to stdout for whoever follows the step live."""
+"""The command's output, twice: to the log file, which keeps everything, and to stdout for who follows it live."""
 
 from __future__ import annotations
 

@@ -100,7 +100,7 @@ class Watch:
             self._ending.exit_code = os.WEXITSTATUS(code)
 
     def _drain(self, seconds: float) -> None:
-        """Take the output that is still on its way: until the pipe's end, or for a short time if someone keeps it open."""
+        """Take the output that is still on its way: to the pipe's end, or for a short time if someone keeps it open."""
         until = time.monotonic() + seconds
         while self._output_open:
             left = until - time.monotonic()

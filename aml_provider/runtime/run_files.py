@@ -1,0 +1,179 @@
+"""Files and models of ``Run``: upload, download, register."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+
+from .exceptions import ModelPathNotFoundException, UserErrorException
+from .files import regular_files
+from .run_base import RunBase
+from .store import artifact_name
+from .unavailable import unavailable
+from .values import number_texts
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Sequence
+
+
+class StepModel:
+    """A model that this run registers. It gets its version when the step succeeds, so here ``version`` is ``None``."""
+
+    def __init__(self, name: str, path: str, tags: dict[str, Any], properties: dict[str, Any]) -> None:
+        self.name = name
+        self.id = name
+        self.version: int | None = None
+        self.path = path
+        self.tags = tags
+        self.properties = properties
+
+    def __repr__(self) -> str:
+        return f"Model(name={self.name!r}, path={self.path!r})"
+
+
+class RunFiles(RunBase):
+    """The files of a run are ``artifacts/`` in the attempt's folder; a name can be used once."""
+
+    def upload_file(self, name: str, path_or_stream: Any, datastore_name: str | None = None) -> None:
+        """Store a file, or the content of a binary stream, with the run under ``name``.
+
+        :raises UserErrorException: when there is no such file, or the run already has one of this name.
+        """
+        _no_datastore(datastore_name, "upload_file")
+        self._upload(artifact_name(name, "run.upload_file"), path_or_stream)
+
+    def upload_files(
+        self,
+        names: Sequence[str],
+        paths: Sequence[str],
+        return_artifacts: bool = False,
+        timeout_seconds: int | None = None,
+        datastore_name: str | None = None,
+    ) -> None:
+        """Store several files; ``names`` and ``paths`` belong together by position."""
+        _no_datastore(datastore_name, "upload_files")
+        names, paths = list(names), list(paths)
+        if len(names) != len(paths):
+            raise UserErrorException(f"run.upload_files: {len(names)} names for {len(paths)} paths.")
+        for name, path in zip(names, paths):
+            self._upload(artifact_name(name, "run.upload_files"), path)
+
+    def upload_folder(self, name: str, path: str, datastore_name: str | None = None) -> None:
+        """Store all files of a folder below ``name``."""
+        _no_datastore(datastore_name, "upload_folder")
+        if not os.path.isdir(path):
+            raise UserErrorException(f"run.upload_folder: {path} is not a folder.")
+        prefix = artifact_name(name, "run.upload_folder")
+        for file, relative in regular_files(os.fspath(path)):
+            self._upload(f"{prefix}/{relative}", file)
+
+    def get_file_names(self) -> list[str]:
+        """Names of the run's files so far, those in ``./outputs`` and ``./logs`` among them."""
+        return self._store.names()
+
+    def download_file(self, name: str, output_file_path: str | None = None, _validate_checksum: bool = False) -> None:
+        """Copy a file of this run.
+
+        :param output_file_path: a file or an existing folder; by default the file's own name in the current directory.
+        :raises UserErrorException: when the run has no such file.
+        """
+        source = self._store.find(artifact_name(name, "run.download_file"))
+        if source is None or not os.path.isfile(source):
+            raise UserErrorException(f'The run has no file "{name}". It has: {_listed(self._store.names())}.')
+        target = output_file_path or os.path.basename(name)
+        if os.path.isdir(target) or target.endswith("/"):
+            target = os.path.join(target, os.path.basename(name))
+        _copy(source, target)
+
+    def download_files(
+        self,
+        prefix: str | None = None,
+        output_directory: str | None = None,
+        output_paths: Sequence[str] | None = None,
+        batch_size: int = 100,
+        append_prefix: bool = True,
+        timeout_seconds: int | None = None,
+    ) -> None:
+        """Copy the files whose names begin with ``prefix``.
+
+        :param output_paths: one path for each file, instead of a folder.
+        :param append_prefix: whether the copies' paths keep the prefix.
+        """
+        names = [name for name in self._store.names() if name.startswith(prefix or "")]
+        if output_paths is not None and len(output_paths) != len(names):
+            raise UserErrorException(
+                f"run.download_files: {len(output_paths)} output_paths for {len(names)} files: {_listed(names)}."
+            )
+        for index, name in enumerate(names):
+            kept = name if append_prefix or not prefix else name[len(prefix) :].lstrip("/") or os.path.basename(name)
+            target = os.path.join(output_directory or ".", kept) if output_paths is None else output_paths[index]
+            source = self._store.find(name)
+            if source is not None:
+                _copy(source, target)
+
+    def register_model(
+        self,
+        model_name: str,
+        model_path: str | None = None,
+        tags: dict[str, Any] | None = None,
+        properties: dict[str, Any] | None = None,
+        model_framework: Any = None,
+        model_framework_version: str | None = None,
+        description: str | None = None,
+        datasets: Any = None,
+        sample_input_dataset: Any = None,
+        sample_output_dataset: Any = None,
+        resource_configuration: Any = None,
+        **kwargs: Any,
+    ) -> StepModel:
+        """Have a file or folder of this run registered as a model when the step succeeds.
+
+        :param model_path: its name among the run's files (``outputs/model.pkl``); by default ``model_name``.
+        :raises ModelPathNotFoundException: when the run has no such file or folder.
+        """
+        path = artifact_name(model_path or model_name, "run.register_model")
+        if self._store.find(path) is None:
+            raise ModelPathNotFoundException(
+                f'The model "{model_name}" cannot be registered: the run has no file or folder "{path}". Write it to '
+                f"./outputs or upload it first. The run has: {_listed(self._store.names())}."
+            )
+        model = StepModel(model_name, path, number_texts(tags), number_texts(properties))
+        self._record(
+            {
+                "type": "model",
+                "name": model_name,
+                "path": path,
+                "tags": model.tags,
+                "properties": model.properties,
+                "description": description,
+                "framework": None if model_framework is None else str(model_framework),
+                "framework_version": model_framework_version,
+            }
+        )
+        return model
+
+    def _upload(self, name: str, source: Any) -> None:
+        if not hasattr(source, "read") and not os.path.isfile(source):
+            raise UserErrorException(f'The file "{name}" cannot be stored with the run: {source} does not exist.')
+        self._store.put(name, source)
+        self._record({"type": "artifact", "name": name, "path": name})
+
+
+def _copy(source: str, target: str) -> None:
+    import shutil
+
+    os.makedirs(os.path.dirname(target) or ".", exist_ok=True)
+    with contextlib.suppress(shutil.SameFileError):  # asked for under the path where it already is
+        shutil.copyfile(source, target)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "") if names else "no files"
+
+
+def _no_datastore(name: str | None, call: str) -> None:
+    if name is not None:
+        raise unavailable(
+            f'run.{call}(datastore_name="{name}")', "declare an output of the step on that datastore, and write there."
+        )

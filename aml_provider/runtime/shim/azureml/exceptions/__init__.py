@@ -1,0 +1,3 @@
+"""``azureml.exceptions`` inside a step."""
+
+from aml_runtime.exceptions import *  # type: ignore[import-not-found]  # noqa: F403
