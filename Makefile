@@ -25,7 +25,7 @@ $(READY): pyproject.toml constraints.txt packaging/aml_provider_azureml.pth
 	    '$(PYTHON)' -c 'import ensurepip, venv' 2>/dev/null || \
 	        { echo "$(PYTHON) cannot make virtual environments: on Debian, run 'apt-get install python3-venv' first." >&2; exit 1; }; \
 	    echo "setting up .venv (once, a minute or two)"; \
-	    '$(PYTHON)' -m venv .venv; \
+	    '$(PYTHON)' -m venv .venv || { rm -rf .venv; exit 1; }; \
 	fi
 	@[ -x $(BIN)/uv ] || $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt uv
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[dev]'
