@@ -43,7 +43,7 @@ lint: $(READY)
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --quiet --check .
 	@$(BIN)/mypy --no-error-summary
-	@$(BIN)/lint-imports --no-timings > .venv/import-rules.txt 2>&1 || { cat .venv/import-rules.txt; exit 1; }
+	@$(BIN)/lint-imports > .venv/import-rules.txt 2>&1 || { cat .venv/import-rules.txt; exit 1; }
 
 format: $(READY)
 	@$(BIN)/ruff check --quiet --fix .
