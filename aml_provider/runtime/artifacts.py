@@ -32,9 +32,9 @@ def prepare(job: Job) -> None:
             ) from error
     for name in COLLECTED:
         try:
-            os.makedirs(os.path.join(job.working_directory, name), exist_ok=True)
+            os.mkdir(os.path.join(job.working_directory, name))
         except OSError:
-            continue  # a read-only working directory: a convenience less, the step itself may not need it
+            continue  # there already, or a read-only working directory: a convenience less, the step itself may not need it
 
 
 def collect(job: Job) -> str | None:

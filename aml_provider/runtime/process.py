@@ -70,23 +70,42 @@ def signal_group(group: int, number: int) -> bool:
     return True
 
 
+def group_lives(group: int) -> bool:
+    """Whether a process of the group still runs. Ended ones that nobody has reaped yet (zombies) do not count."""
+    if not signal_group(group, 0):
+        return False
+    entries = _process_ids()
+    for entry in entries:
+        try:
+            with open(f"/proc/{entry}/stat", "rb") as file:
+                state, _, its_group = file.read().rpartition(b")")[2].split()[:3]
+        except OSError:
+            continue  # ended meanwhile
+        if int(its_group) == group and state not in (b"Z", b"X"):
+            return True
+    return not entries  # not Linux: believe what the signal said
+
+
 def kill_marked(mark: str) -> None:
     """Kill what the command started and moved out of its group (daemons), found by the mark in its environment."""
     needle = f"{MARK}={mark}".encode()
     own = os.getpid()
-    try:
-        entries = os.listdir("/proc")
-    except OSError:
-        return  # not Linux: the group is all that can be found
-    for entry in entries:
-        if not entry.isdigit() or int(entry) == own:
+    for entry in _process_ids():
+        if entry == own:
             continue
         try:
             with open(f"/proc/{entry}/environ", "rb") as file:
                 if needle in file.read().split(b"\0"):
-                    os.kill(int(entry), signal.SIGKILL)
+                    os.kill(entry, signal.SIGKILL)
         except OSError:
             continue  # ended meanwhile, or another user's
+
+
+def _process_ids() -> list[int]:
+    """All processes that can be seen; none where there is no /proc."""
+    if not os.path.isdir("/proc/self"):
+        return []
+    return [int(entry) for entry in os.listdir("/proc") if entry.isdigit()]
 
 
 def _find(interpreter: str, search_path: str, working_directory: str) -> str:

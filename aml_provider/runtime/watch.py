@@ -9,7 +9,7 @@ import time
 
 from .guardian import Guardian
 from .job import Job, JobError
-from .process import kill_marked, signal_group, start
+from .process import group_lives, kill_marked, signal_group, start
 from .signals import PASSED_ON, STOPPING, Inbox, name_of
 from .tee import Tee
 
@@ -111,14 +111,16 @@ class Watch:
 
     def _end_leftovers(self) -> None:
         """Background children that the command left: ask, then kill."""
-        if not signal_group(self._group, signal.SIGTERM):
+        if not group_lives(self._group):
             return
+        signal_group(self._group, signal.SIGTERM)
         until = time.monotonic() + _LEFTOVER_SECONDS
         while time.monotonic() < until:
-            if not signal_group(self._group, 0):
+            if not group_lives(self._group):
                 return
             self._turn(0.02)
-        if signal_group(self._group, signal.SIGKILL):
+        if group_lives(self._group):
+            signal_group(self._group, signal.SIGKILL)
             self._tee.say("processes that the command had left in the background were killed.")
 
     def _turn(self, seconds: float | None) -> None:
@@ -150,8 +152,8 @@ class Watch:
 
     def _take_signals(self) -> None:
         for number in self._inbox.take():
-            if number in PASSED_ON:
-                signal_group(self._group, number)
+            if number in PASSED_ON and self._status is None:
+                os.kill(self._group, number)  # to the command alone: its children may not expect it and would die
             elif number in STOPPING:
                 self._stop(number, f"The step was stopped by {name_of(number)}.")
         self._reap()
