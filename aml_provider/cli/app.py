@@ -1,0 +1,111 @@
+"""The commands of ``aml`` and how they end: a sentence and an exit code, never a traceback of ours."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from aml_provider.azureml_compat import bootstrap  # noqa: F401  (makes `import azureml` work in this process)
+from aml_provider.sdk.exceptions import AzureMLException
+from aml_provider.spec.errors import AmlError
+
+app = typer.Typer(
+    name="aml",
+    help="Azure ML SDK v1 pipelines on Apache Airflow.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+PipelineFile = Annotated[Path, typer.Argument(metavar="FILE", help="a pipeline file: .py or .ipynb")]
+AsJson = Annotated[bool, typer.Option("--json", help="print JSON")]
+INTERRUPTED = 130
+
+
+def run_app() -> None:
+    """Run the command line; what we report in words ends with exit code 1."""
+    try:
+        app(standalone_mode=True)
+    except (AmlError, AzureMLException) as e:
+        _fail(e)
+
+
+def _fail(error: BaseException) -> NoReturn:
+    message = getattr(error, "message", None) or str(error)
+    print(f"aml: {message}", file=sys.stderr)
+    sys.exit(1)
+
+
+@app.command()
+def run(
+    file: PipelineFile,
+    parameter: Annotated[
+        list[str] | None, typer.Option("-p", "--parameter", metavar="NAME=VALUE", help="a pipeline parameter's value")
+    ] = None,
+    experiment: Annotated[str | None, typer.Option(help="experiment name instead of the file's")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run every pipeline that FILE submits, and follow it to its end."""
+    from aml_provider.cli.run import run_pipelines
+
+    values: dict[str, str] = {}
+    for item in parameter or []:
+        name, equals, value = item.partition("=")
+        if not equals:
+            raise typer.BadParameter(f"{item!r} is not NAME=VALUE", param_hint="-p")
+        values[name] = value
+    sys.exit(run_pipelines(file, values, experiment, as_json))
+
+
+@app.command()
+def spec(file: PipelineFile, as_json: AsJson = False) -> None:
+    """Print what FILE submits or publishes, running nothing."""
+    from aml_provider.cli.inspect import collect, described
+
+    found = collect(file)
+    if as_json:
+        values: list[Any] = [s.model_dump(mode="json") for s, _, _ in found]
+        print(json.dumps(values, indent=2, sort_keys=True))
+    else:
+        print("\n\n".join(described(s, w) for s, _, w in found))
+
+
+@app.command()
+def validate(file: PipelineFile) -> None:
+    """Check FILE and its workspace, running nothing."""
+    from aml_provider.cli.inspect import collect, problems
+
+    found = collect(file)
+    wrong = [p for s, source, w in found for p in problems(s, source, w)]
+    for problem in wrong:
+        print(f"aml: {problem}", file=sys.stderr)
+    if wrong:
+        sys.exit(1)
+    for s, _, _ in found:
+        print(f"{file}: {s.submit.experiment}: {len(s.steps)} steps, valid")
+
+
+@app.command()
+def pools(
+    files: Annotated[list[Path] | None, typer.Argument(metavar="[FILE]...", help="pipeline files")] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="only say what is missing; exit code 1 if anything is")
+    ] = False,
+) -> None:
+    """Create the Airflow pools that the compute targets need."""
+    from aml_provider.cli.pools import ensure_pools
+
+    sys.exit(ensure_pools(files or [], check=check))
+
+
+@app.command()
+def reap(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="only say what would be removed")] = False,
+) -> None:
+    """Remove containers and pods of steps that are over or whose run is gone."""
+    from aml_provider.cli.reap import reap_everywhere
+
+    sys.exit(reap_everywhere(dry_run=dry_run))

@@ -1,0 +1,137 @@
+"""``aml reap``: containers and pods whose task is over, removed."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from aml_provider.cli.local_airflow import local_task_state
+from aml_provider.execution.layout import read_json
+from aml_provider.operators import labels
+from aml_provider.spec.errors import AmlError
+from aml_provider.submission.api import AirflowApi, NotFoundError
+from aml_provider.workspace.discovery import load_workspace
+from aml_provider.workspace.model import ComputeKind
+from aml_provider.workspace.resolved import LoadedWorkspace, ResolvedCompute
+
+LIVE = {"scheduled", "queued", "running", "restarting", "deferred", "up_for_retry", "up_for_reschedule"}
+
+
+@dataclass(frozen=True)
+class Leftover:
+    """A container or pod of ours: what it is called, whose it is, and how to remove it."""
+
+    name: str
+    where: str
+    labels: Mapping[str, str]
+    remove: Any
+
+
+def reap_everywhere(*, dry_run: bool) -> int:
+    """Look on the Docker hosts and clusters of the workspace's compute targets.
+
+    :return: exit code; 1 if some place could not be looked at.
+    """
+    workspace = load_workspace()
+    targets = [workspace.compute(name) for name in workspace.file.compute] or [workspace.compute(None)]
+    trouble = False
+    seen: set[str] = set()
+    for target in targets:
+        try:
+            for leftover in _leftovers(target, seen):
+                why = _why_over(workspace, leftover.labels)
+                if why is None:
+                    print(f"{leftover.where} {leftover.name}: its task is still live, kept")
+                elif dry_run:
+                    print(f"{leftover.where} {leftover.name}: would be removed ({why})")
+                else:
+                    leftover.remove()
+                    print(f"{leftover.where} {leftover.name}: removed ({why})")
+        except AmlError as e:
+            print(f"aml: {e}", file=sys.stderr)
+            trouble = True
+    return 1 if trouble else 0
+
+
+def _why_over(workspace: LoadedWorkspace, label: Mapping[str, str]) -> str | None:
+    """Why a task is over, in words; ``None`` while it is live."""
+    dag_id, run_id, task_id = (label.get(n, "") for n in (labels.DAG_LABEL, labels.RUN_LABEL, labels.TASK_LABEL))
+    embedded = label.get(labels.EMBEDDED_LABEL)
+    if embedded:
+        return None if _embedded_alive(Path(embedded)) else "the embedded run that started it has ended"
+    if workspace.file.airflow is not None:
+        path = f"dags/{quote(dag_id)}/dagRuns/{quote(run_id)}/taskInstances/{quote(task_id)}"
+        try:
+            state = AirflowApi(workspace.file.airflow).get(path)["state"]
+        except NotFoundError:
+            return "Airflow does not know its task any more"
+    else:
+        found, state = local_task_state(dag_id, run_id, task_id)
+        if not found:
+            return "the Airflow of this machine does not know its task any more"
+    return None if state in LIVE else f"its task is {state or 'not running'}"
+
+
+def _embedded_alive(folder: Path) -> bool:
+    """Whether the process of an embedded run is still there."""
+    pid = (read_json(folder / "state.json") or {}).get("pid", 0)
+    try:
+        return "embedded_worker" in Path(f"/proc/{pid}/cmdline").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def _leftovers(target: ResolvedCompute, seen: set[str]) -> Iterator[Leftover]:
+    if target.kind is ComputeKind.DOCKER:
+        yield from _containers(target, seen)
+    elif target.kind is ComputeKind.KUBERNETES:
+        yield from _pods(target, seen)
+
+
+def _containers(target: ResolvedCompute, seen: set[str]) -> Iterator[Leftover]:
+    import docker
+    from docker.errors import DockerException
+
+    url = target.settings.docker_url
+    try:
+        client = docker.DockerClient(base_url=url) if url else docker.from_env()
+        found = client.containers.list(all=True, filters={"label": f"{labels.OWNER_LABEL}={labels.OWNER}"})
+    except DockerException as e:
+        raise AmlError(f"Docker of compute target {target.name!r} does not answer: {e}") from None
+    for container in found:
+        if str(container.id) not in seen:
+            seen.add(str(container.id))
+            yield Leftover(str(container.name), "container", container.labels, lambda c=container: c.remove(force=True))
+
+
+def _pods(target: ResolvedCompute, seen: set[str]) -> Iterator[Leftover]:
+    from airflow.providers.cncf.kubernetes.hooks.kubernetes import KubernetesHook
+    from kubernetes.client.exceptions import ApiException
+    from kubernetes.config import ConfigException
+    from urllib3.exceptions import HTTPError
+
+    settings = target.settings
+    hook = KubernetesHook(
+        conn_id=settings.kubernetes_conn_id, config_file=settings.config_file, cluster_context=settings.context
+    )
+    try:
+        client = hook.core_v1_client
+        found = client.list_namespaced_pod(
+            target.namespace, label_selector=f"{labels.OWNER_LABEL}={labels.OWNER}"
+        ).items
+    except (ApiException, ConfigException, HTTPError) as e:
+        raise AmlError(f"the cluster of compute target {target.name!r} cannot be asked: {e}") from None
+    for pod in found:
+        if pod.metadata.uid not in seen:
+            seen.add(pod.metadata.uid)
+            name, namespace = pod.metadata.name, pod.metadata.namespace
+            yield Leftover(
+                name,
+                "pod",
+                pod.metadata.annotations or {},
+                lambda n=name, s=namespace: client.delete_namespaced_pod(n, s),
+            )

@@ -1,0 +1,1 @@
+"""One step's life: resolve values, prepare an attempt, (an operator runs it), judge, commit."""

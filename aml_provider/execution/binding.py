@@ -1,0 +1,95 @@
+"""What an operator knows about its step before it runs, and what a task instance adds to it."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from aml_provider.execution.layout import RunStore, StepFolder
+from aml_provider.spec.models import DataLocation, PipelineSpec, Step
+from aml_provider.workspace.resolved import LoadedWorkspace, ResolvedCompute
+
+Outputs = Mapping[str, DataLocation]
+
+
+@dataclass(frozen=True)
+class PipelineBinding:
+    """A pipeline on this machine: shared by all operators of one DAG.
+
+    :param folder: where the pipeline file is; relative source directories start here.
+    """
+
+    spec: PipelineSpec
+    folder: Path
+    workspace: LoadedWorkspace
+
+    @cached_property
+    def provisioned(self) -> dict[str, Any]:
+        """Compute targets that the pipeline file creates itself, by name."""
+        return {c.name: c for c in self.spec.compute}
+
+    def compute_of(self, step: Step) -> ResolvedCompute:
+        """The compute target of ``step``."""
+        return self.workspace.compute(step.compute_target, self.provisioned)
+
+    @cached_property
+    def store(self) -> RunStore:
+        """Where attempts, logs and results of this pipeline's runs are kept."""
+        return RunStore.of(self.workspace, self.spec.default_datastore)
+
+
+@dataclass(frozen=True)
+class StepRun:
+    """One step in one pipeline run: everything its attempts share.
+
+    :param parameters: the pipeline parameters' values in this run.
+    :param outputs_of: gives the outputs of an upstream step by its key.
+    """
+
+    binding: PipelineBinding
+    step: Step
+    dag_id: str
+    run_id: str
+    parameters: Mapping[str, Any]
+    outputs_of: Callable[[str], Outputs]
+
+    @property
+    def pipeline_run_id(self) -> str:
+        """Identity of the pipeline run, the same in every process and legal in paths."""
+        return pipeline_run_id(self.dag_id, self.run_id)
+
+    @property
+    def step_run_id(self) -> str:
+        """Identity of the step run; v1's ``{run-id}`` in output paths."""
+        return step_run_id(self.dag_id, self.run_id, self.step.key)
+
+    @property
+    def compute(self) -> ResolvedCompute:
+        """The step's compute target."""
+        return self.binding.compute_of(self.step)
+
+    @property
+    def folder(self) -> StepFolder:
+        """The step's folder in the run store."""
+        return self.binding.store.run(self.dag_id, self.run_id).step(self.step.key)
+
+
+def pipeline_run_id(dag_id: str, run_id: str) -> str:
+    """A readable, collision-free name for a DAG run: hash of (dag_id, run_id) behind the DAG's name."""
+    digest = hashlib.sha256(f"{dag_id}\0{run_id}".encode()).hexdigest()[:12]
+    return f"{_slug(dag_id)}-{digest}"
+
+
+def step_run_id(dag_id: str, run_id: str, task_id: str) -> str:
+    """The step run's name: its pipeline run, its own name and a hash of both."""
+    digest = hashlib.sha256(f"{dag_id}\0{run_id}\0{task_id}".encode()).hexdigest()[:12]
+    return f"{_slug(dag_id)}-{_slug(task_id)}-{digest}"
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:24].rstrip("-") or "x"

@@ -1,0 +1,241 @@
+"""Where a step's inputs are and where its outputs go: on this machine, and as the step sees them."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from aml_provider.execution.binding import StepRun
+from aml_provider.execution.errors import StepError
+from aml_provider.execution.layout import STORE_FOLDER, AttemptFolder
+from aml_provider.spec.models import (
+    DataLocation,
+    DataMode,
+    DatasetSource,
+    DatastoreSource,
+    StepInput,
+    StepOutput,
+    StepOutputSource,
+)
+from aml_provider.storage.datastores import store_for
+
+INSIDE = PurePosixPath("/mnt/aml")
+JOB_INSIDE = INSIDE / "job"
+RUNTIME_INSIDE = INSIDE / "runtime"
+GLOB = "*?["
+
+
+@dataclass(frozen=True)
+class Mount:
+    """A folder or file of a datastore that a container sees at ``target``.
+
+    :param relative: the source's path in the datastore, what a Kubernetes ``subPath`` needs.
+    """
+
+    source: Path
+    target: str
+    read_only: bool
+    datastore: str
+    relative: str
+
+
+@dataclass(frozen=True)
+class Placed:
+    """An input or output: ``host`` on this machine, ``inside`` as the step sees it."""
+
+    host: Path
+    inside: str
+    mount: Mount | None = None
+
+
+def mount(run: StepRun, datastore: str, host: Path, target: str, *, read_only: bool) -> Mount:
+    """A mount of ``host``, which lies in ``datastore``."""
+    root = _root(run, datastore)
+    relative = host.relative_to(root).as_posix()
+    return Mount(host, target, read_only, datastore, "" if relative == "." else relative)
+
+
+def _root(run: StepRun, datastore: str) -> Path:
+    return store_for(run.binding.workspace.datastore(datastore), datastore).local_path("")
+
+
+# --- inputs -----------------------------------------------------------------------------------------------------
+
+
+def locations_of(run: StepRun, source: StepInput) -> tuple[DataLocation, ...]:
+    """The places an input stands for in this run.
+
+    :raises StepError: the producing step gave no such output, or the parameter holds no data path.
+    """
+    origin = source.source
+    if isinstance(origin, StepOutputSource):
+        outputs = run.outputs_of(origin.step)
+        if origin.output not in outputs:
+            raise StepError(
+                f"step {run.step.name!r}, input {source.name!r}: step {origin.step!r} has no recorded output "
+                f"{origin.output!r} in this run. Clear that step too, so that it runs again."
+            )
+        return (outputs[origin.output],)
+    if isinstance(origin, DatastoreSource):
+        return (origin.location,)
+    if isinstance(origin, DatasetSource):
+        return origin.locations
+    value = run.parameters.get(origin.name)
+    if not isinstance(value, Mapping) or "datastore" not in value:
+        raise StepError(
+            f"step {run.step.name!r}, input {source.name!r}: pipeline parameter {origin.name!r} must be a data path "
+            f'like {{"datastore": "workspaceblobstore", "path": "folder"}}, not {value!r}'
+        )
+    return (DataLocation(datastore=str(value["datastore"]), path=str(value.get("path", ""))),)
+
+
+def place_input(run: StepRun, attempt: AttemptFolder, source: StepInput, *, in_place: bool) -> Placed:
+    """Make one input available to an attempt.
+
+    A single place that is mounted is used where it is, without a copy; what the step may change (download) and
+    what is gathered from several places or a glob is copied into the attempt.
+
+    :param in_place: the step runs on this machine and sees the same paths.
+    :raises StepError: there is no such data.
+    """
+    locations = locations_of(run, source)
+    single = locations[0] if len(locations) == 1 and not any(c in locations[0].path for c in GLOB) else None
+    if single is not None:
+        host = _existing(run, source, single)
+        if source.mode is not DataMode.DOWNLOAD:
+            return _used_where_it_is(run, attempt, source, single.datastore, host, in_place)
+        private = attempt.inputs / source.name / (host.name or "data")
+        copy(host, private)
+    else:
+        private = attempt.inputs / source.name
+        _gather(run, source, locations, private)
+    if source.path_on_compute and not PurePosixPath(source.path_on_compute).is_absolute():
+        wanted = attempt.code / source.path_on_compute
+        wanted.parent.mkdir(parents=True, exist_ok=True)
+        private = private.rename(wanted)
+    relative = private.relative_to(attempt.path).as_posix()
+    return Placed(private, str(private) if in_place else str(JOB_INSIDE / relative))
+
+
+def _existing(run: StepRun, source: StepInput, place: DataLocation) -> Path:
+    store = store_for(run.binding.workspace.datastore(place.datastore), place.datastore)
+    host = store.local_path(place.path)
+    if host.exists():
+        return host
+    origin = source.source
+    if isinstance(origin, StepOutputSource):
+        raise StepError(
+            f"step {run.step.name!r}, input {source.name!r}: step {origin.step!r} finished, but there is nothing at "
+            f"its output {origin.output!r} (datastore {place.datastore!r}, path {place.path!r}). Make its script "
+            "write to the path it is given."
+        )
+    raise StepError(
+        f"step {run.step.name!r}, input {source.name!r}: datastore {place.datastore!r} has no path {place.path!r} "
+        f"(looked for {host}). Upload the data, or correct the path."
+    )
+
+
+def _used_where_it_is(
+    run: StepRun, attempt: AttemptFolder, source: StepInput, datastore: str, host: Path, in_place: bool
+) -> Placed:
+    wanted = PurePosixPath(source.path_on_compute) if source.path_on_compute else None
+    if in_place:
+        if wanted is not None and not wanted.is_absolute():
+            link = attempt.code / wanted
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(host, target_is_directory=host.is_dir())
+            return Placed(host, str(link))
+        return Placed(host, str(host))
+    if wanted is None:
+        target = INSIDE / "inputs" / source.name / host.name if host.is_file() else INSIDE / "inputs" / source.name
+    else:
+        target = wanted if wanted.is_absolute() else JOB_INSIDE / "code" / wanted
+    return Placed(host, str(target), mount(run, datastore, host, str(target), read_only=True))
+
+
+def copy(source: Path, target: Path) -> None:
+    """Copy a file or a folder; our own bookkeeping in a datastore's root is no data."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if source.is_dir():
+        shutil.copytree(source, target, ignore=shutil.ignore_patterns(STORE_FOLDER), dirs_exist_ok=True)
+    else:
+        shutil.copy(source, target)
+
+
+def _gather(run: StepRun, source: StepInput, locations: Iterable[DataLocation], target: Path) -> None:
+    target.mkdir(parents=True)
+    for place in locations:
+        store = store_for(run.binding.workspace.datastore(place.datastore), place.datastore)
+        fixed = _fixed_part(place.path)
+        found = store.glob(place.path) if any(c in place.path for c in GLOB) else [place.path]
+        paths = [p for p in found if store.local_path(p).exists()]
+        if not paths:
+            raise StepError(
+                f"step {run.step.name!r}, input {source.name!r}: nothing in datastore {place.datastore!r} matches "
+                f"{place.path!r}. Upload the data, or correct the pattern."
+            )
+        for path in paths:
+            inner = PurePosixPath(path).relative_to(fixed).as_posix() if fixed else path
+            copy(store.local_path(path), target / (inner if inner != "." else PurePosixPath(path).name))
+
+
+def _fixed_part(pattern: str) -> str:
+    """The folders before the first wildcard: they do not appear below the gathered folder."""
+    parts = PurePosixPath(pattern).parts
+    kept: list[str] = []
+    for part in parts[:-1]:
+        if any(c in part for c in GLOB):
+            break
+        kept.append(part)
+    return "/".join(kept)
+
+
+# --- outputs ----------------------------------------------------------------------------------------------------
+
+
+def destination_of(run: StepRun, output: StepOutput) -> DataLocation:
+    """Where an output is published in its datastore."""
+    path = output.destination.replace("{run-id}", run.step_run_id).replace("{output-name}", output.name)
+    return DataLocation(datastore=output.datastore, path=path.strip("/"))
+
+
+def staging_folder(run: StepRun, number: int, output: StepOutput) -> Path:
+    """The private folder in the output's own datastore in which attempt ``number`` writes it."""
+    return _root(run, output.datastore) / STORE_FOLDER / "staging" / f"{run.step_run_id}-{number}" / output.name
+
+
+def staged_path(run: StepRun, attempt: AttemptFolder, output: StepOutput) -> Path:
+    """Where an attempt's output is on this machine before it is published."""
+    relative = _relative_on_compute(output)
+    if relative is not None:
+        return attempt.code / relative
+    return staging_folder(run, attempt.number, output) / output.name
+
+
+def _relative_on_compute(output: StepOutput) -> PurePosixPath | None:
+    """Where a script insists on writing, when that is below its working directory."""
+    if not output.path_on_compute:
+        return None
+    path = PurePosixPath(output.path_on_compute)
+    return None if path.is_absolute() else path
+
+
+def place_output(run: StepRun, attempt: AttemptFolder, output: StepOutput, *, in_place: bool) -> Placed:
+    """Prepare the place an attempt writes an output to."""
+    folder = staging_folder(run, attempt.number, output)
+    if folder.exists():
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True)
+    host = staged_path(run, attempt, output)
+    if output.directory:
+        host.mkdir(parents=True, exist_ok=True)
+    if _relative_on_compute(output) is not None:
+        host.parent.mkdir(parents=True, exist_ok=True)
+        inside = str(host) if in_place else str(JOB_INSIDE / host.relative_to(attempt.path).as_posix())
+        return Placed(host, inside)
+    if in_place:
+        return Placed(host, str(host))
+    target = INSIDE / "outputs" / output.name
+    return Placed(host, str(target / output.name), mount(run, output.datastore, folder, str(target), read_only=False))

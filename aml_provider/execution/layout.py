@@ -1,0 +1,162 @@
+"""Folders of the run store: what a run leaves behind, and where the next attempt is written."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from aml_provider.spec.errors import NotSupportedError
+from aml_provider.workspace.resolved import LoadedWorkspace
+
+# Leading dot: not data, so no glob of an author's dataset picks it up.
+STORE_FOLDER = ".aml"
+
+
+@dataclass(frozen=True)
+class AttemptFolder:
+    """One attempt at a step; inside the step this folder is ``AML_JOB_DIR``."""
+
+    path: Path
+    number: int
+
+    @property
+    def job(self) -> Path:
+        return self.path / "job.json"
+
+    @property
+    def code(self) -> Path:
+        return self.path / "code"
+
+    @property
+    def inputs(self) -> Path:
+        """Private copies of inputs (download mode, globs)."""
+        return self.path / "inputs"
+
+    @property
+    def events(self) -> Path:
+        return self.path / "events.jsonl"
+
+    @property
+    def log(self) -> Path:
+        return self.path / "logs" / "std_log.txt"
+
+    def report(self) -> dict[str, Any] | None:
+        """What the runtime reported as its last act; ``None`` while, and if, it has not."""
+        return read_json(self.path / "report.json")
+
+    def log_tail(self, lines: int = 20) -> str:
+        """The last lines of what the command printed."""
+        try:
+            with self.log.open("rb") as f:
+                f.seek(0, os.SEEK_END)
+                f.seek(max(0, f.tell() - 64_000))
+                text = f.read().decode("utf-8", "replace")
+        except FileNotFoundError:
+            return ""
+        return "\n".join(text.splitlines()[-lines:])
+
+
+@dataclass(frozen=True)
+class StepFolder:
+    """All attempts of one step run, and its result."""
+
+    path: Path
+
+    @property
+    def result_file(self) -> Path:
+        return self.path / "result.json"
+
+    def result(self) -> dict[str, Any] | None:
+        """The committed result, ``None`` before the step ended."""
+        return read_json(self.result_file)
+
+    def attempt(self, number: int) -> AttemptFolder:
+        """The folder of attempt ``number`` (Airflow's try number when it was started)."""
+        return AttemptFolder(self.path / "attempts" / str(number), number)
+
+    def attempts(self) -> list[AttemptFolder]:
+        """Existing attempts, oldest first."""
+        folder = self.path / "attempts"
+        numbers = sorted(int(p.name) for p in folder.glob("*") if p.name.isdigit()) if folder.is_dir() else []
+        return [self.attempt(n) for n in numbers]
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """One pipeline run."""
+
+    path: Path
+
+    def step(self, key: str) -> StepFolder:
+        return StepFolder(self.path / "steps" / key)
+
+
+@dataclass(frozen=True)
+class RunStore:
+    """The root of everything kept about runs: a folder in the pipeline's default datastore.
+
+    It is in a datastore, not on the worker, because steps on other machines see datastores and nothing else.
+    """
+
+    root: Path
+    datastore: str
+
+    @classmethod
+    def of(cls, workspace: LoadedWorkspace, datastore: str) -> RunStore:
+        """The run store in ``datastore``.
+
+        :raises NotSupportedError: the datastore is not a local folder.
+        """
+        root = workspace.datastore(datastore).local_root
+        if root is None:
+            raise NotSupportedError(
+                f"the default datastore {datastore!r} is not a local folder ({workspace.datastore(datastore).url}). "
+                "Runs keep their records in it, and this version needs a local or shared folder for that: "
+                "set default_datastore in the workspace file to one."
+            )
+        return cls(root / STORE_FOLDER, datastore)
+
+    def run(self, dag_id: str, run_id: str) -> RunFolder:
+        return RunFolder(self.root / "runs" / dag_id / run_key(run_id))
+
+    @property
+    def runtimes(self) -> Path:
+        return self.root / "runtime"
+
+
+def run_key(run_id: str) -> str:
+    """``run_id`` as a folder name, the same in every process: characters that paths dislike become ``_``."""
+    return re.sub(r"[^A-Za-z0-9._-]", "_", run_id)
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """The mapping in ``path``; ``None`` when there is no such file."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    if not isinstance(value, dict):
+        raise ValueError(f"{path} holds no mapping")
+    return value
+
+
+def write_json(path: Path, value: dict[str, Any]) -> None:
+    """Write ``path`` so that a reader sees the old content or all of the new one, even after a crash."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fd, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(fd, "w", encoding="utf-8") as f:
+            json.dump(value, f, indent=1, sort_keys=True)
+            f.flush()
+            os.fsync(f.fileno())
+        # mkstemp gives 0600; steps under another user id read these files.
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise

@@ -1,0 +1,98 @@
+"""The snapshot of a step's source directory: which files belong to it, and copying them to an attempt."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pathspec
+
+from aml_provider.execution.errors import StepError
+
+# Azure ML v1's own limits: 300 MB and 2,000 files; the file limit is wider here because nothing is uploaded.
+MAX_BYTES = 300 * 1024 * 1024
+MAX_FILES = 10_000
+NEVER = (".git/", "__pycache__/", ".aml/", ".amlignore", ".ipynb_checkpoints/", ".venv/")
+IGNORE_FILES = (".amlignore", ".gitignore")
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """A file of the snapshot; ``relative`` uses forward slashes."""
+
+    path: Path
+    relative: str
+    size: int
+
+
+def source_files(directory: Path) -> list[SourceFile]:
+    """The files of the snapshot of ``directory``, sorted by name.
+
+    ``.amlignore`` decides what is left out, or else ``.gitignore``, as in Azure ML; version control's, Python's
+    and our own bookkeeping never belong to it.
+    """
+    patterns = list(NEVER)
+    for name in IGNORE_FILES:
+        if (directory / name).is_file():
+            patterns += (directory / name).read_text(encoding="utf-8").splitlines()
+            break
+    ignored = pathspec.GitIgnoreSpec.from_lines(patterns)
+    return sorted(_walk(directory, directory, ignored), key=lambda f: f.relative)
+
+
+def _walk(root: Path, folder: Path, ignored: pathspec.GitIgnoreSpec) -> Iterator[SourceFile]:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            relative = Path(entry.path).relative_to(root).as_posix()
+            if entry.is_dir():
+                # A directory is entered through a link only when it cannot lead back to itself.
+                loops = entry.is_symlink() and root.resolve().is_relative_to(Path(entry.path).resolve())
+                if not loops and not ignored.match_file(relative + "/"):
+                    yield from _walk(root, Path(entry.path), ignored)
+            elif entry.is_file() and not ignored.match_file(relative):
+                yield SourceFile(Path(entry.path), relative, entry.stat().st_size)
+
+
+def check_size(step_name: str, directory: Path, files: list[SourceFile]) -> None:
+    """Refuse a source directory that would be slow to bring to every step.
+
+    :raises StepError: more than 300 MB or 10,000 files; names the biggest files.
+    """
+    total = sum(f.size for f in files)
+    if total <= MAX_BYTES and len(files) <= MAX_FILES:
+        return
+    biggest = sorted(files, key=lambda f: -f.size)[:5]
+    listed = "\n".join(f"  {f.size / 1e6:8.1f} MB  {f.relative}" for f in biggest)
+    folders: dict[str, int] = {}
+    for f in files:
+        top = f.relative.split("/")[0] + "/" if "/" in f.relative else "."
+        folders[top] = folders.get(top, 0) + 1
+    crowded = ", ".join(f"{n} ({c} files)" for n, c in sorted(folders.items(), key=lambda i: -i[1])[:3])
+    raise StepError(
+        f"step {step_name!r}: source_directory {directory} holds {len(files):,} files, {total / 1e6:,.1f} MB; "
+        f"the limit is {MAX_FILES:,} files and {MAX_BYTES / 1e6:,.0f} MB. Its biggest files:\n{listed}\n"
+        f"Most files are in: {crowded}. Name what the step does not need in {directory / '.amlignore'} "
+        "(same patterns as .gitignore), or give the step a source_directory of its own."
+    )
+
+
+def copy_snapshot(step_name: str, directory: Path, target: Path) -> None:
+    """Copy the snapshot of ``directory`` into ``target``.
+
+    :raises StepError: the directory does not exist or is too big.
+    """
+    if not directory.is_dir():
+        raise StepError(
+            f"step {step_name!r}: source_directory {directory} does not exist on this worker. It is looked for "
+            "relative to the pipeline file; copy it next to the file in the dags folder."
+        )
+    files = source_files(directory)
+    check_size(step_name, directory, files)
+    target.mkdir(parents=True, exist_ok=True)
+    for f in files:
+        destination = target / f.relative
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(f.path, destination)

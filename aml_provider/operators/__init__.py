@@ -1,0 +1,1 @@
+"""Airflow operators, one per compute kind. Import them from their modules: each brings only its own client."""

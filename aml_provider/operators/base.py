@@ -1,0 +1,103 @@
+"""What all step operators share: from Airflow's context to a step run, and from our errors to Airflow's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
+
+from aml_provider.execution.binding import PipelineBinding, StepRun
+from aml_provider.execution.commit import commit_failure
+from aml_provider.execution.errors import StepFailedError, StepInterruptedError
+from aml_provider.execution.layout import AttemptFolder
+from aml_provider.spec.errors import AmlError
+from aml_provider.spec.models import DataLocation, Step
+from aml_provider.tracking.environment import mlflow_variables
+from aml_provider.tracking.follower import Follower
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+METRICS_XCOM = "metrics"
+FAILED_STATES = {"failed", "upstream_failed"}
+
+
+class StepTask:
+    """Mixed into an Airflow operator: runs one step of a pipeline.
+
+    Nothing of the step is a template field: an author's ``{{`` is his own, and values are resolved by the
+    execution layer when the task starts.
+    """
+
+    step: Step
+    binding: PipelineBinding
+    killed: bool = False
+
+    if TYPE_CHECKING:
+        log: Any
+        task_id: str
+
+    def step_run(self, context: Context) -> StepRun:
+        """The step run that this task instance is."""
+        ti = context["ti"]
+
+        def outputs_of(key: str) -> Mapping[str, DataLocation]:
+            value = ti.xcom_pull(task_ids=key) or {}
+            return {name: DataLocation.model_validate(place) for name, place in value.items()}
+
+        return StepRun(self.binding, self.step, ti.dag_id, str(ti.run_id), dict(context["params"]), outputs_of)
+
+    @contextmanager
+    def running(self, context: Context) -> Iterator[StepRun]:
+        """Around everything a step does: refuse to start after a failure, follow metrics, translate errors."""
+        run = self.step_run(context)
+        self._stop_after_failure(context)
+        run_folder = self.binding.store.run(run.dag_id, run.run_id).path
+        with self.translated_errors(run), Follower(run_folder, self.binding.workspace.tracking_uri):
+            yield run
+
+    @contextmanager
+    def translated_errors(self, run: StepRun) -> Iterator[None]:
+        """Turn our errors into Airflow's: what starting again may mend is retried, what it cannot is not."""
+        try:
+            yield
+        except StepInterruptedError as e:
+            raise AirflowException(str(e)) from None
+        except StepFailedError as e:
+            if run.compute.settings.retry_failed_scripts:
+                raise AirflowException(str(e)) from None
+            raise AirflowFailException(str(e)) from None
+        except AmlError as e:
+            raise AirflowFailException(str(e)) from None
+
+    def _stop_after_failure(self, context: Context) -> None:
+        """v1's ``continue_on_step_failure=False``: once a step failed, none that has not started is started."""
+        if self.binding.spec.submit.continue_on_step_failure:
+            return
+        ti = context["ti"]
+        states = ti.get_task_states(dag_id=ti.dag_id, run_ids=[ti.run_id]).get(ti.run_id, {})
+        failed = sorted(k for k, state in states.items() if state == "failed" and k != ti.task_id)
+        if failed:
+            raise AirflowSkipException(
+                f"not started: step {failed[0]!r} failed, and continue_on_step_failure is false for this pipeline"
+            )
+
+    def variables(self, run: StepRun, *, in_place: bool) -> dict[str, str]:
+        """Environment variables by which a script's own ``mlflow`` calls land in the step's run."""
+        run_folder = self.binding.store.run(run.dag_id, run.run_id).path
+        return mlflow_variables(run_folder, self.step.key, self.binding.workspace.tracking_uri, same_machine=in_place)
+
+    def push(self, context: Context, run: StepRun, outputs: Mapping[str, DataLocation]) -> None:
+        """Give downstream steps the outputs, and readers of the run its metrics."""
+        ti = context["ti"]
+        ti.xcom_push("return_value", {name: place.model_dump() for name, place in outputs.items()})
+        metrics = (run.folder.result() or {}).get("metrics")
+        if metrics:
+            ti.xcom_push(METRICS_XCOM, metrics)
+
+    def stopped(self, run: StepRun, attempt: AttemptFolder) -> AirflowException:
+        """The error of a step that somebody stopped: marked, cleared or cancelled in Airflow."""
+        commit_failure(run, attempt, attempt.report(), "stopped from Airflow")
+        return AirflowFailException(f"step {self.step.name!r} was stopped from Airflow")

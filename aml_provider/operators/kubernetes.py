@@ -1,0 +1,273 @@
+"""A step as a Kubernetes pod that outlives its worker."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.cncf.kubernetes.exceptions import PodLaunchFailedException
+from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperator
+from airflow.providers.cncf.kubernetes.utils.pod_manager import PodLaunchTimeoutException, PodNotFoundException
+from airflow.sdk.exceptions import AirflowException
+from kubernetes.client import models as k8s
+from kubernetes.client.exceptions import ApiException
+from kubernetes.config import ConfigException
+from urllib3.exceptions import HTTPError
+
+from aml_provider.execution.binding import PipelineBinding, StepRun
+from aml_provider.execution.data import Mount
+from aml_provider.execution.errors import StepError, StepInterruptedError
+from aml_provider.execution.layout import AttemptFolder
+from aml_provider.execution.outcome import conclude
+from aml_provider.execution.prepare import PreparedAttempt, prepare_attempt, timeout_seconds
+from aml_provider.operators.base import StepTask
+from aml_provider.operators.labels import ATTEMPT_LABEL, OWNER, OWNER_LABEL, STEP_LABEL, labels_of
+from aml_provider.spec.models import Step
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+# A pod that nobody follows any more ends by itself, at the latest after a week.
+LONGEST_SECONDS = 7 * 24 * 3600
+# Time for the image and for collecting, beyond the command's own limit.
+DEADLINE_MARGIN_SECONDS = 900
+ATTEMPT_KEY = "aml_attempt"
+
+
+class KubernetesStepOperator(StepTask, KubernetesPodOperator):
+    """Runs a step in a pod, and finds it again when the worker was lost.
+
+    No XCom sidecar is used: results come back through the run's folder.
+
+    :param step: the step.
+    :param binding: its pipeline on this machine.
+    """
+
+    template_fields = ()
+
+    def __init__(self, *, step: Step, binding: PipelineBinding, **kwargs: Any) -> None:
+        super().__init__(
+            do_xcom_push=False,
+            on_finish_action="delete_pod",
+            random_name_suffix=False,
+            log_events_on_failure=True,
+            log_pod_spec_on_failure=False,
+            automount_service_account_token=False,
+            termination_grace_period=10,
+            **kwargs,
+        )
+        self.step = step
+        self.binding = binding
+
+    def execute(self, context: Context) -> None:
+        """Run the step, or follow the pod that an earlier try of this task started."""
+        with self.running(context) as run, self._cluster_errors(run):
+            attempt = self._ended_unwatched(run, context)
+            if attempt is None:
+                attempt = self._follow_living(run) or self._prepare(run, context)
+                context["task_state_store"].set(ATTEMPT_KEY, attempt.number)
+                self._until_end(lambda: KubernetesPodOperator.execute(self, context))
+            self._conclude(run, attempt, context)
+
+    def trigger_reentry(self, context: Context, event: dict[str, Any]) -> None:
+        """Come back from the triggerer: the pod ended, or is to be followed further."""
+        run = self.step_run(context)
+        with self.translated_errors(run), self._cluster_errors(run):
+            attempt = run.folder.attempt(int(str(context["task_state_store"].get(ATTEMPT_KEY))))
+            self._label(run, attempt.number)
+            self._until_end(lambda: KubernetesPodOperator.trigger_reentry(self, context, event))
+            self._conclude(run, attempt, context)
+
+    # --- which attempt ------------------------------------------------------------------------------------------
+
+    def _ended_unwatched(self, run: StepRun, context: Context) -> AttemptFolder | None:
+        """The attempt of a lost worker that has ended since, with a report that nobody has read."""
+        number = context["task_state_store"].get(ATTEMPT_KEY)
+        if not isinstance(number, int):
+            return None
+        attempt = run.folder.attempt(number)
+        if attempt.report() is None:
+            return None
+        self.log.info("Attempt %s ended while no worker followed it", number)
+        return attempt
+
+    def _follow_living(self, run: StepRun) -> AttemptFolder | None:
+        """Take over the pod that an earlier try started, if it is still there and not over."""
+        for pod in self._pods(run):
+            if pod.status.phase in ("Pending", "Running") and pod.metadata.deletion_timestamp is None:
+                number = int(pod.metadata.labels[ATTEMPT_LABEL])
+                self.log.info("Following pod %s of attempt %s", pod.metadata.name, number)
+                self._label(run, number)
+                self.pod_request_obj = self.pod = pod
+                return run.folder.attempt(number)
+        return None
+
+    def _pods(self, run: StepRun) -> list[k8s.V1Pod]:
+        selector = f"{OWNER_LABEL}={OWNER},{STEP_LABEL}={run.step_run_id}"
+        pods = self.client.list_namespaced_pod(self.namespace, label_selector=selector).items
+        return sorted(pods, key=lambda p: p.metadata.creation_timestamp, reverse=True)
+
+    def _prepare(self, run: StepRun, context: Context) -> AttemptFolder:
+        if not self.image:
+            raise StepError(
+                f"step {self.step.name!r}: no image. Compute target {run.compute.name!r} is of kind kubernetes; "
+                "give it an image in the workspace file (kubernetes: image:), or set environment.docker.base_image."
+            )
+        for pod in self._pods(run):
+            self.pod_manager.delete_pod(pod)
+        python = self.step.environment.python if self.step.environment else None
+        interpreter = python.interpreter if python and python.user_managed and python.interpreter != "python" else ""
+        prepared = prepare_attempt(
+            run,
+            context["ti"].try_number,
+            in_place=False,
+            interpreter=interpreter,
+            variables=self.variables(run, in_place=False),
+        )
+        self._configure(run, prepared)
+        return prepared.folder
+
+    # --- the pod ------------------------------------------------------------------------------------------------
+
+    def _label(self, run: StepRun, number: int) -> None:
+        every = labels_of(run, number)
+        self.labels = {n: every[n] for n in (OWNER_LABEL, STEP_LABEL, ATTEMPT_LABEL)}
+        # Label values are short; who is meant exactly is in the annotations.
+        self.annotations = every
+
+    def _configure(self, run: StepRun, prepared: PreparedAttempt) -> None:
+        compute = run.compute
+        self._label(run, prepared.folder.number)
+        self.name = f"{run.step_run_id}-{prepared.folder.number}"
+        self.cmds = list(prepared.command)
+        self.env_vars = [k8s.V1EnvVar(name=n, value=v) for n, v in {**prepared.environment, "HOME": "/tmp"}.items()]
+        limits: dict[str, str] = {}
+        if compute.cpus:
+            limits["cpu"] = str(compute.cpus)
+        if compute.memory:
+            limits["memory"] = str(compute.memory)
+        if compute.gpus:
+            limits[compute.gpu_resource] = str(compute.gpus)
+        self.container_resources = k8s.V1ResourceRequirements(limits=limits, requests=dict(limits)) if limits else None
+        self.security_context = k8s.V1PodSecurityContext(run_as_user=os.getuid(), run_as_group=os.getgid())
+        names = sorted({m.datastore for m in prepared.mounts})
+        self.volumes = [self._volume(run, datastore, f"datastore-{n}") for n, datastore in enumerate(names)]
+        self.volume_mounts = [
+            self._volume_mount(run, m, f"datastore-{names.index(m.datastore)}") for m in prepared.mounts
+        ]
+        if self.step.environment is not None and self.step.environment.shm_size:
+            memory = k8s.V1EmptyDirVolumeSource(medium="Memory", size_limit=_quantity(self.step.environment.shm_size))
+            self.volumes.append(k8s.V1Volume(name="shm", empty_dir=memory))
+            self.volume_mounts.append(k8s.V1VolumeMount(name="shm", mount_path="/dev/shm"))
+        limit = timeout_seconds(run)
+        self.active_deadline_seconds = limit + DEADLINE_MARGIN_SECONDS if limit else LONGEST_SECONDS
+
+    def _volume(self, run: StepRun, datastore: str, name: str) -> k8s.V1Volume:
+        volume = run.compute.settings.volumes.get(datastore)
+        if volume is not None and volume.claim:
+            claim = k8s.V1PersistentVolumeClaimVolumeSource(claim_name=volume.claim)
+            return k8s.V1Volume(name=name, persistent_volume_claim=claim)
+        root = self.binding.workspace.datastore(datastore).local_root
+        path = volume.host_path if volume is not None and volume.host_path else str(root)
+        return k8s.V1Volume(name=name, host_path=k8s.V1HostPathVolumeSource(path=path, type="Directory"))
+
+    def _volume_mount(self, run: StepRun, mount: Mount, name: str) -> k8s.V1VolumeMount:
+        volume = run.compute.settings.volumes.get(mount.datastore)
+        prefix = volume.sub_path if volume is not None else None
+        sub_path = "/".join(p.strip("/") for p in (prefix, mount.relative) if p)
+        return k8s.V1VolumeMount(
+            name=name, mount_path=mount.target, sub_path=sub_path or None, read_only=mount.read_only
+        )
+
+    # --- its end ------------------------------------------------------------------------------------------------
+
+    def _until_end(self, follow: Any) -> None:
+        self._how_it_ended = "its pod ended"
+        try:
+            follow()
+        except (PodLaunchFailedException, PodLaunchTimeoutException) as e:
+            raise StepError(
+                f"step {self.step.name!r}: its pod did not start: {_first_line(e)}. Check the image name "
+                f"({self.image!r}), and whether the cluster has room for what the compute target asks."
+            ) from None
+        except PodNotFoundException as e:
+            self._how_it_ended = f"its pod disappeared ({_first_line(e)})"
+        except AirflowException as e:
+            # A failed pod: the report tells more than the pod's status, when there is one.
+            self._how_it_ended = f"its pod ended badly ({_pod_reason(self.remote_pod or self.pod) or _first_line(e)})"
+
+    def _conclude(self, run: StepRun, attempt: AttemptFolder, context: Context) -> None:
+        try:
+            if self.killed:
+                raise self.stopped(run, attempt)
+            outputs = conclude(run, attempt, self._how_it_ended_text())
+        finally:
+            context["task_state_store"].delete(ATTEMPT_KEY)
+            for pod in self._pods(run):
+                if pod.metadata.deletion_timestamp is None:
+                    self.pod_manager.delete_pod(pod)
+        self.push(context, run, outputs)
+
+    def _how_it_ended_text(self) -> str:
+        return getattr(self, "_how_it_ended", "its pod ended while no worker followed it")
+
+    def on_kill(self) -> None:
+        """Delete the pod: the task was marked, cleared or cancelled."""
+        self.killed = True
+        super().on_kill()
+
+    @contextmanager
+    def _cluster_errors(self, run: StepRun) -> Iterator[None]:
+        target = f"step {self.step.name!r}: the Kubernetes cluster of compute target {run.compute.name!r}"
+        try:
+            yield
+        except ApiException as e:
+            if e.status in (401, 403):
+                raise StepError(
+                    f"{target} does not allow this: {_api_message(e)}. Airflow's account there needs to get, list, "
+                    f"watch, create, patch and delete pods and get pods/log in namespace {self.namespace!r}."
+                ) from None
+            if e.status == 422 or e.status == 400 or e.status == 404:
+                raise StepError(f"{target} refused the pod: {_api_message(e)}") from None
+            raise StepInterruptedError(f"{target} answered {e.status}: {_api_message(e)}") from None
+        except ConfigException as e:
+            raise StepError(
+                f"{target} is not configured: {e}. Set kubernetes: config_file or kubernetes_conn_id in the "
+                "workspace file."
+            ) from None
+        except (HTTPError, ConnectionError) as e:
+            raise StepInterruptedError(f"{target} cannot be reached: {_first_line(e)}") from None
+
+
+def _api_message(error: ApiException) -> str:
+    import json
+
+    try:
+        return str(json.loads(error.body)["message"])
+    except (TypeError, ValueError, KeyError):
+        return str(error.reason)
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
+def _pod_reason(pod: k8s.V1Pod | None) -> str | None:
+    """Why Kubernetes says a pod ended: ``OOMKilled``, ``DeadlineExceeded``, ``Evicted``..."""
+    if pod is None or pod.status is None:
+        return None
+    if pod.status.reason:
+        return str(pod.status.reason)
+    for status in pod.status.container_statuses or []:
+        if status.state and status.state.terminated:
+            ended = status.state.terminated
+            return f"{ended.reason or 'ended'}, exit code {ended.exit_code}"
+    return None
+
+
+def _quantity(shm_size: str) -> str:
+    """Docker's ``2g`` as Kubernetes writes it."""
+    return f"{shm_size[:-1]}{shm_size[-1].upper()}i" if shm_size[-1:].lower() in "kmg" else shm_size

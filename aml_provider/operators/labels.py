@@ -1,0 +1,33 @@
+"""Labels by which containers and pods are found again: by their retry, and by ``aml reap``."""
+
+from __future__ import annotations
+
+import os
+
+from aml_provider.execution.binding import StepRun
+
+OWNER = "airflow-provider-aml"
+OWNER_LABEL = "aml.owner"
+STEP_LABEL = "aml.step-run"
+ATTEMPT_LABEL = "aml.attempt"
+DAG_LABEL = "aml.dag-id"
+RUN_LABEL = "aml.run-id"
+TASK_LABEL = "aml.task-id"
+STORE_LABEL = "aml.run-store"
+EMBEDDED_LABEL = "aml.embedded-run"
+# Set in the process of an embedded run: its folder.
+EMBEDDED_VARIABLE = "AML_EMBEDDED_RUN"
+
+
+def labels_of(run: StepRun, attempt: int) -> dict[str, str]:
+    """Who owns a container, for which task instance and which attempt, and where its run is recorded."""
+    return {
+        OWNER_LABEL: OWNER,
+        STEP_LABEL: run.step_run_id,
+        ATTEMPT_LABEL: str(attempt),
+        DAG_LABEL: run.dag_id,
+        RUN_LABEL: run.run_id,
+        TASK_LABEL: run.step.key,
+        STORE_LABEL: str(run.binding.store.root),
+        EMBEDDED_LABEL: os.environ.get(EMBEDDED_VARIABLE, ""),
+    }

@@ -1,0 +1,70 @@
+"""A step as a process on the worker."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.standard.hooks.subprocess import SubprocessHook
+from airflow.sdk import BaseOperator
+
+from aml_provider.execution.binding import PipelineBinding
+from aml_provider.execution.environments import interpreter_for
+from aml_provider.execution.outcome import conclude
+from aml_provider.execution.prepare import prepare_attempt
+from aml_provider.operators.base import StepTask
+from aml_provider.spec.models import Step
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+# The step gets the worker's environment without what tells Airflow's own secrets and settings.
+HIDDEN_PREFIXES = ("AIRFLOW", "_AIRFLOW")
+HIDDEN_NAMES = {"PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV"}
+
+
+class LocalStepOperator(StepTask, BaseOperator):
+    """Runs a step on the worker itself, in a virtual environment made from the step's Environment.
+
+    The process ends with the worker: nothing is left running that nobody follows.
+
+    :param step: the step.
+    :param binding: its pipeline on this machine.
+    """
+
+    def __init__(self, *, step: Step, binding: PipelineBinding, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.step = step
+        self.binding = binding
+        self.hook = SubprocessHook()
+
+    def execute(self, context: Context) -> None:
+        """Run the step and push its outputs."""
+        with self.running(context) as run:
+            folder = self.binding.workspace.state / "environments"
+            interpreter = interpreter_for(self.step.environment, folder, self.log.info)
+            prepared = prepare_attempt(
+                run,
+                context["ti"].try_number,
+                in_place=True,
+                interpreter=interpreter,
+                variables=self.variables(run, in_place=True),
+            )
+            environment = {
+                name: value
+                for name, value in os.environ.items()
+                if name not in HIDDEN_NAMES and not name.startswith(HIDDEN_PREFIXES)
+            }
+            environment |= prepared.environment | {"AML_DIE_WITH_PARENT": "1"}
+            done = self.hook.run_command(list(prepared.command), env=environment, cwd=str(prepared.folder.code))
+            if self.killed:
+                raise self.stopped(run, prepared.folder)
+            outputs = conclude(run, prepared.folder, f"its process ended with exit code {done.exit_code}")
+        self.push(context, run, outputs)
+
+    def on_kill(self) -> None:
+        """Stop the step's process; the runtime passes the signal on and kills what does not end."""
+        self.killed = True
+        process = self.hook.sub_process
+        if process is not None and process.poll() is None:
+            self.hook.send_sigterm()  # type: ignore[no-untyped-call]

@@ -1,0 +1,87 @@
+"""The head and the closing task of a pipeline run: its record is opened and, however the steps end, closed."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator
+from airflow.sdk.exceptions import AirflowFailException
+
+from aml_provider.execution.binding import PipelineBinding, pipeline_run_id, step_run_id
+from aml_provider.execution.layout import write_json
+from aml_provider.spec.errors import AmlError
+from aml_provider.tracking.recorder import close_run, open_run
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+FAILED = {"failed", "upstream_failed"}
+
+
+class PipelineStartOperator(BaseOperator):
+    """Checks the run's parameters, writes its record and opens its MLflow runs.
+
+    :param binding: the pipeline on this machine.
+    """
+
+    def __init__(self, *, binding: PipelineBinding, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.binding = binding
+
+    def execute(self, context: Context) -> None:
+        """Open the run."""
+        ti, spec = context["ti"], self.binding.spec
+        dag_id, run_id = ti.dag_id, str(ti.run_id)
+        self._refuse_unknown(context["dag_run"].conf or {})
+        try:
+            folder = self.binding.store.run(dag_id, run_id).path
+            write_json(
+                folder / "run.json",
+                {
+                    "dag_id": dag_id,
+                    "run_id": run_id,
+                    "pipeline_run_id": pipeline_run_id(dag_id, run_id),
+                    "experiment": spec.submit.experiment,
+                    "workspace": self.binding.workspace.name,
+                    "parameters": dict(context["params"]),
+                    "tags": dict(spec.submit.tags),
+                    "steps": [
+                        {"task_id": s.key, "name": s.name, "step_run_id": step_run_id(dag_id, run_id, s.key)}
+                        for s in spec.steps
+                    ],
+                    "started": time.time(),
+                },
+            )
+            open_run(folder, self.binding.workspace.tracking_uri)
+        except AmlError as e:
+            raise AirflowFailException(str(e)) from None
+
+    def _refuse_unknown(self, conf: dict[str, Any]) -> None:
+        known = [p.name for p in self.binding.spec.parameters]
+        unknown = sorted(set(conf) - set(known))
+        if unknown:
+            raise AirflowFailException(
+                f"unknown pipeline parameter {unknown[0]!r} in the run's conf; this pipeline has "
+                f"{', '.join(known) if known else 'no parameters'}"
+            )
+
+
+class PipelineEndOperator(BaseOperator):
+    """Ends the run's record: whatever the steps did, none of its MLflow runs stays open.
+
+    :param binding: the pipeline on this machine.
+    """
+
+    def __init__(self, *, binding: PipelineBinding, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.binding = binding
+
+    def execute(self, context: Context) -> None:
+        """Close the run with the states Airflow has for the steps."""
+        ti = context["ti"]
+        states = ti.get_task_states(dag_id=ti.dag_id, run_ids=[ti.run_id]).get(ti.run_id, {})
+        steps = {s.key: states.get(s.key) or "removed" for s in self.binding.spec.steps}
+        failed = any(state in FAILED for state in steps.values())
+        folder = self.binding.store.run(ti.dag_id, str(ti.run_id)).path
+        close_run(folder, "Failed" if failed else "Finished", steps)

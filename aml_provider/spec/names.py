@@ -1,0 +1,79 @@
+"""Names: keys that Airflow and file systems accept, and the names of data objects."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from aml_provider.spec.errors import PipelineError
+
+MAX_KEY = 250
+#: Tasks that every DAG has besides the author's steps.
+RESERVED_KEYS = frozenset({"pipeline_start", "pipeline_end"})
+
+_ILLEGAL = re.compile(r"[^A-Za-z0-9_.-]+")
+_DATA_NAME = re.compile(r"[A-Za-z0-9_]+")
+
+
+def legal_key(name: str) -> str:
+    """``name`` with everything replaced that an Airflow task id or a folder name may not hold.
+
+    A legal name stays as it is. The result never starts with a dot, so it cannot mean a parent folder.
+    """
+    key = _ILLEGAL.sub("_", name).lstrip(".")[:MAX_KEY]
+    return key or "step"
+
+
+def unique_keys(names: Iterable[str], reserved: Iterable[str] = RESERVED_KEYS) -> list[str]:
+    """One key for each name, in order: the name made legal, numbered from 2 where it is taken.
+
+    A name that is legal and occurs once is its own key, whatever the other names are numbered to.
+    """
+    wanted = [legal_key(name) for name in names]
+    reserved = frozenset(reserved)
+    taken = {*reserved, *wanted}
+    used = set(reserved)
+    keys = []
+    for key in wanted:
+        if key in used:
+            key = _numbered(key, taken)
+            taken.add(key)
+        used.add(key)
+        keys.append(key)
+    return keys
+
+
+def _numbered(key: str, taken: set[str]) -> str:
+    number = 2
+    while True:
+        suffix = f"_{number}"
+        candidate = key[: MAX_KEY - len(suffix)] + suffix
+        if candidate not in taken:
+            return candidate
+        number += 1
+
+
+def unique_name(name: str, taken: set[str]) -> str:
+    """``name``, numbered from 2 when it is taken; the answer is added to ``taken``."""
+    unique = name if name not in taken else _numbered(name, taken)
+    taken.add(unique)
+    return unique
+
+
+def data_name_part(text: str) -> str:
+    """``text`` as part of a data object's name."""
+    return re.sub(r"[^A-Za-z0-9_]+", "_", text).strip("_")
+
+
+def check_data_name(name: object, what: str) -> str:
+    """``name`` if it may name a data object: it becomes an environment variable.
+
+    :param what: the kind of object, for the message.
+    :raises PipelineError: it holds anything but letters, digits and underscores.
+    """
+    if not isinstance(name, str) or not _DATA_NAME.fullmatch(name):
+        raise PipelineError(
+            f"{what} cannot be named {name!r}: use letters, digits and underscores only, "
+            f"for example {data_name_part(str(name)) or 'data'!r}."
+        )
+    return name

@@ -1,0 +1,48 @@
+"""Where ``submit`` leads: to a declared DAG while Airflow parses, to a run when the file is a program."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aml_provider.sdk.life import Life, current_life
+from aml_provider.submission.overrides import apply_overrides
+
+if TYPE_CHECKING:
+    from aml_provider.sdk.backend import RunBackend
+    from aml_provider.sdk.source import PipelineSource
+    from aml_provider.spec.models import PipelineSpec
+    from aml_provider.workspace.resolved import LoadedWorkspace
+
+
+_started: list[RunBackend] = []
+
+
+def started() -> tuple[RunBackend, ...]:
+    """The runs that this process has started, in order."""
+    return tuple(_started)
+
+
+def submit(spec: PipelineSpec, source: PipelineSource, workspace: LoadedWorkspace) -> RunBackend | None:
+    """Do what ``submit`` means in the life the pipeline file is living.
+
+    :return: the run; ``None`` while Airflow parses, where there is none.
+    """
+    if current_life() is Life.PARSE:
+        from aml_provider.submission.declare import declare
+
+        declare(spec, source, workspace)
+        return None
+    spec = apply_overrides(spec)
+    from aml_provider.submission.names import next_dag_id
+
+    dag_id = next_dag_id(spec.submit.experiment, source)
+    if workspace.file.airflow is not None:
+        from aml_provider.submission.server import submit_to_server
+
+        run: RunBackend = submit_to_server(spec, dag_id, source, workspace)
+    else:
+        from aml_provider.submission.embedded import start_embedded
+
+        run = start_embedded(spec, dag_id, source, workspace)
+    _started.append(run)
+    return run

@@ -1,0 +1,194 @@
+"""A run without an Airflow server: a process of its own with a private Airflow database."""
+
+from __future__ import annotations
+
+import atexit
+import json
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from pathlib import Path
+from typing import Any
+
+from aml_provider.execution.binding import pipeline_run_id, step_run_id
+from aml_provider.execution.layout import RunFolder, RunStore, read_json
+from aml_provider.operators.labels import EMBEDDED_VARIABLE
+from aml_provider.sdk.backend import RunState, StepInfo
+from aml_provider.sdk.source import PipelineSource
+from aml_provider.spec.models import PipelineSpec
+from aml_provider.submission.request import Request
+from aml_provider.submission.state import step_info, step_state
+from aml_provider.workspace.resolved import LoadedWorkspace
+
+POLL_SECONDS = 0.1
+STATE_FILE = "state.json"
+CANCEL_FILE = "cancel"
+LOG_FILE = "airflow.log"
+LOCAL_BUNDLE = "airflow.dag_processing.bundles.local.LocalDagBundle"
+LOADER = """\
+from aml_provider.submission.loader import load
+
+dag = load({folder!r})
+"""
+
+
+def start_embedded(spec: PipelineSpec, dag_id: str, source: PipelineSource, workspace: LoadedWorkspace) -> EmbeddedRun:
+    """Start the pipeline in a process of its own and return its handle at once."""
+    # Unusable run stores are told to the caller, not to a log file.
+    RunStore.of(workspace, spec.default_datastore)
+    folder = workspace.state / "runs" / f"{dag_id}-{uuid.uuid4().hex[:12]}"
+    (folder / "dags").mkdir(parents=True)
+    Request(dag_id, spec, source.folder.resolve(), workspace).write(folder)
+    (folder / "dags" / "loader.py").write_text(LOADER.format(folder=str(folder)), encoding="utf-8")
+    with (folder / LOG_FILE).open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "aml_provider.submission.embedded_worker", str(folder)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env=_environment(folder),
+            # Ctrl-C in a terminal reaches the program, which cancels the run in good order.
+            start_new_session=True,
+        )
+    run = EmbeddedRun(spec, dag_id, folder, workspace, process)
+    atexit.register(run.end_with_program)
+    return run
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("AIRFLOW__DATABASE")}
+    return environment | {
+        EMBEDDED_VARIABLE: str(folder),
+        "AIRFLOW_HOME": str(folder / "airflow"),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(folder / "dags"),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__UNIT_TEST_MODE": "False",
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{folder / 'airflow' / 'airflow.db'}",
+        "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(folder / "airflow" / "logs"),
+        "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps(
+            [{"name": "dags-folder", "classpath": LOCAL_BUNDLE, "kwargs": {}}]
+        ),
+    }
+
+
+class EmbeddedRun:
+    """Handle of an embedded run; implements the sdk's ``RunBackend``."""
+
+    portal_url: str | None = None
+
+    def __init__(
+        self,
+        spec: PipelineSpec,
+        dag_id: str,
+        folder: Path,
+        workspace: LoadedWorkspace,
+        process: subprocess.Popen[bytes],
+    ) -> None:
+        self._spec = spec
+        self.dag_id = dag_id
+        self.folder = folder
+        self._workspace = workspace
+        self._process = process
+        self._canceled = False
+        self._await_run_id()
+
+    def _await_run_id(self) -> None:
+        """The worker chooses Airflow's run id; it is there before anything else happens."""
+        self.run_id = self.folder.name
+        while self._process.poll() is None:
+            state = self._state_file()
+            if state is not None:
+                self.run_id = str(state["run_id"])
+                return
+            time.sleep(POLL_SECONDS)
+        state = self._state_file()
+        if state is not None:
+            self.run_id = str(state["run_id"])
+
+    @property
+    def pipeline_run_id(self) -> str:
+        return pipeline_run_id(self.dag_id, self.run_id)
+
+    @property
+    def error(self) -> str | None:
+        """Why there is no run at all: the last lines of the worker's log, when it ended before its time."""
+        state = self._state_file()
+        if self._process.poll() is None or (state is not None and RunState(state["state"]).is_final):
+            return None
+        text = (self.folder / LOG_FILE).read_text(encoding="utf-8", errors="replace")
+        lines = "\n".join(text.splitlines()[-10:])
+        return f"the embedded Airflow ended unexpectedly; the end of {self.folder / LOG_FILE}:\n{lines}"
+
+    def state(self) -> RunState:
+        """The run's state now."""
+        state = self._state_file()
+        known = RunState(state["state"]) if state is not None else RunState.NOT_STARTED
+        if known.is_final or self._process.poll() is None:
+            return RunState.CANCELED if self._canceled and known.is_final else known
+        # The worker writes its last state before it ends, so look once more.
+        state = self._state_file()
+        known = RunState(state["state"]) if state is not None else RunState.NOT_STARTED
+        if known.is_final:
+            return RunState.CANCELED if self._canceled else known
+        return RunState.CANCELED if self._canceled else RunState.FAILED
+
+    def steps(self) -> list[StepInfo]:
+        """All steps in the spec's order."""
+        states = (self._state_file() or {}).get("steps", {})
+        run_folder = self._run_folder().path
+        over = self._process.poll() is not None
+        infos = []
+        for step in self._spec.steps:
+            now = states.get(step.key, {})
+            state = step_state(now.get("state"))
+            if over and not state.is_final:
+                state = RunState.CANCELED
+            identity = step_run_id(self.dag_id, self.run_id, step.key)
+            infos.append(step_info(step.key, step.name, identity, state, run_folder, now))
+        return infos
+
+    def log(self, step_key: str) -> str:
+        """What the step wrote to its standard streams so far, its latest attempt."""
+        attempts = self._run_folder().step(step_key).attempts()
+        if not attempts or not attempts[-1].log.exists():
+            return ""
+        return attempts[-1].log.read_text(encoding="utf-8", errors="replace")
+
+    def cancel(self) -> None:
+        """Stop the run: the step that runs is stopped, no other is started."""
+        if self._process.poll() is not None:
+            return
+        self._canceled = True
+        (self.folder / CANCEL_FILE).touch()
+        self._process.send_signal(signal.SIGTERM)
+
+    def wait(self, timeout_seconds: float | None) -> RunState:
+        """Block until the run is over or the time is; the state then."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(timeout_seconds)
+        return self.state()
+
+    def end_with_program(self) -> None:
+        """A program that ends without waiting waits here, because its run is this machine's work.
+
+        Ctrl-C stops the run.
+        """
+        if self._process.poll() is not None:
+            return
+        print(f"waiting for run {self.pipeline_run_id} (Ctrl-C stops it)", file=sys.stderr)
+        try:
+            self._process.wait()
+        except KeyboardInterrupt:
+            self.cancel()
+            self._process.wait()
+
+    def _run_folder(self) -> RunFolder:
+        store = RunStore.of(self._workspace, self._spec.default_datastore)
+        return store.run(self.dag_id, self.run_id)
+
+    def _state_file(self) -> dict[str, Any] | None:
+        return read_json(self.folder / STATE_FILE)

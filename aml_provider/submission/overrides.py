@@ -1,0 +1,92 @@
+"""What ``aml run`` was told on its command line: it wins over what the file passes to ``submit``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any
+
+from aml_provider.spec.errors import ParameterError, UnknownParameterError
+from aml_provider.spec.models import Parameter, ParameterType, PipelineSpec
+
+
+@dataclass(frozen=True)
+class Overrides:
+    """Parameter values as typed (text), and another experiment name."""
+
+    parameters: dict[str, str] = field(default_factory=dict)
+    experiment: str | None = None
+
+
+NONE = Overrides()
+_active: ContextVar[Overrides] = ContextVar("aml_overrides", default=NONE)
+
+
+@contextmanager
+def overriding(overrides: Overrides) -> Iterator[None]:
+    """Apply ``overrides`` to every submission inside the block."""
+    token = _active.set(overrides)
+    try:
+        yield
+    finally:
+        _active.reset(token)
+
+
+def apply_overrides(spec: PipelineSpec) -> PipelineSpec:
+    """``spec`` with the command line's values.
+
+    :raises UnknownParameterError: the pipeline has no such parameter.
+    :raises ParameterError: the text is no value of the parameter's type.
+    """
+    overrides = _active.get()
+    if not overrides.parameters and overrides.experiment is None:
+        return spec
+    known = {p.name: p for p in spec.parameters}
+    values = dict(spec.submit.parameters)
+    for name, text in overrides.parameters.items():
+        if name not in known:
+            raise UnknownParameterError(
+                f"unknown pipeline parameter {name!r}; this pipeline has {', '.join(sorted(known)) or 'none'}"
+            )
+        values[name] = parsed(known[name], text)
+    update: dict[str, Any] = {"parameters": values}
+    if overrides.experiment is not None:
+        update["experiment"] = overrides.experiment
+    return spec.model_copy(update={"submit": spec.submit.model_copy(update=update)})
+
+
+def parsed(parameter: Parameter, text: str) -> Any:
+    """The value that ``text`` is for a parameter of this type.
+
+    :raises ParameterError: it is none.
+    """
+    try:
+        if parameter.type is ParameterType.INTEGER:
+            return int(text)
+        if parameter.type is ParameterType.NUMBER:
+            return float(text)
+        if parameter.type is ParameterType.BOOLEAN:
+            return {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}[text.lower()]
+        if parameter.type is ParameterType.DATAPATH:
+            value = json.loads(text) if text.lstrip().startswith("{") else _datapath(text)
+            if not isinstance(value, dict) or not isinstance(value.get("datastore"), str):
+                raise ValueError
+            return {"datastore": value["datastore"], "path": str(value.get("path", ""))}
+    except (ValueError, KeyError):
+        expected = (
+            'a data path like datastore:folder or {"datastore": "...", "path": "..."}'
+            if parameter.type is ParameterType.DATAPATH
+            else f"of type {parameter.type.value}, like {parameter.default!r}"
+        )
+        raise ParameterError(f"pipeline parameter {parameter.name!r} must be {expected}, not {text!r}") from None
+    return text
+
+
+def _datapath(text: str) -> dict[str, str]:
+    datastore, colon, path = text.partition(":")
+    if not colon:
+        raise ValueError
+    return {"datastore": datastore, "path": path}

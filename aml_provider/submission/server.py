@@ -1,0 +1,124 @@
+"""A run on a running Airflow: triggered and followed through its REST API."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from aml_provider.execution.binding import pipeline_run_id, step_run_id
+from aml_provider.execution.layout import RunStore
+from aml_provider.sdk.backend import RunState, StepInfo
+from aml_provider.sdk.source import PipelineSource
+from aml_provider.spec.errors import NotSupportedError, PipelineError
+from aml_provider.spec.models import PipelineSpec
+from aml_provider.submission.api import AirflowApi, NotFoundError
+from aml_provider.submission.state import run_state, step_info, step_state
+from aml_provider.workspace.resolved import LoadedWorkspace
+
+POLL_SECONDS = 1.0
+CANCELED_NOTE = "cancelled by its submitter"
+
+
+def submit_to_server(spec: PipelineSpec, dag_id: str, source: PipelineSource, workspace: LoadedWorkspace) -> ServerRun:
+    """Trigger the DAG that the server made from the same file.
+
+    :raises PipelineError: the server has no such DAG, or it has another pipeline under this name.
+    """
+    assert workspace.file.airflow is not None
+    api = AirflowApi(workspace.file.airflow)
+    try:
+        api.get(f"dags/{quote(dag_id)}")
+        tasks = api.get(f"dags/{quote(dag_id)}/tasks")["tasks"]
+    except NotFoundError:
+        raise PipelineError(
+            f"Airflow at {api.url} has no DAG {dag_id!r}. Copy {source.file or 'the pipeline file'} and its source "
+            "directories into its dags folder and wait until it is listed, or look under import errors."
+        ) from None
+    missing = sorted({s.key for s in spec.steps} - {t["task_id"] for t in tasks})
+    if missing:
+        raise PipelineError(
+            f"the DAG {dag_id!r} of Airflow at {api.url} is another pipeline or an older one: it has no step "
+            f"{missing[0]!r}. Copy {source.file or 'the pipeline file'} into its dags folder again."
+        )
+    api.patch(f"dags/{quote(dag_id)}", {"is_paused": False})
+    started = api.post(f"dags/{quote(dag_id)}/dagRuns", {"logical_date": None, "conf": dict(spec.submit.parameters)})
+    return ServerRun(spec, dag_id, str(started["dag_run_id"]), api, workspace)
+
+
+class ServerRun:
+    """Handle of a run on a server; implements the sdk's ``RunBackend``."""
+
+    def __init__(
+        self, spec: PipelineSpec, dag_id: str, run_id: str, api: AirflowApi, workspace: LoadedWorkspace
+    ) -> None:
+        self._spec, self.dag_id, self.run_id = spec, dag_id, run_id
+        self._api, self._workspace = api, workspace
+        self._path = f"dags/{quote(dag_id)}/dagRuns/{quote(run_id)}"
+        self._canceled = False
+
+    @property
+    def pipeline_run_id(self) -> str:
+        return pipeline_run_id(self.dag_id, self.run_id)
+
+    @property
+    def portal_url(self) -> str | None:
+        return f"{self._api.url}/dags/{quote(self.dag_id)}/runs/{quote(self.run_id)}"
+
+    def state(self) -> RunState:
+        """The run's state now."""
+        state = run_state(self._api.get(self._path)["state"])
+        return RunState.CANCELED if self._canceled and state.is_final else state
+
+    def steps(self) -> list[StepInfo]:
+        """All steps in the spec's order."""
+        found = self._api.get(f"{self._path}/taskInstances", limit=1000)["task_instances"]
+        by_key = {t["task_id"]: t for t in found}
+        infos = []
+        for step in self._spec.steps:
+            now = by_key.get(step.key, {})
+            times = {"started": _epoch(now.get("start_date")), "ended": _epoch(now.get("end_date"))}
+            identity = step_run_id(self.dag_id, self.run_id, step.key)
+            state = step_state(now.get("state"))
+            infos.append(step_info(step.key, step.name, identity, state, self._run_folder(), times))
+        return infos
+
+    def log(self, step_key: str) -> str:
+        """The step's task log, its latest try."""
+        task = self._api.get(f"{self._path}/taskInstances/{quote(step_key)}")
+        number = task.get("try_number") or 0
+        if number < 1:
+            return ""
+        answer = self._api.get(f"{self._path}/taskInstances/{quote(step_key)}/logs/{number}", full_content=True)
+        content = answer.get("content", "")
+        if isinstance(content, str):
+            return content
+        return "\n".join(str(line.get("event", "")) if isinstance(line, dict) else str(line) for line in content)
+
+    def cancel(self) -> None:
+        """Mark the run failed in Airflow, which stops its tasks."""
+        self._canceled = True
+        self._api.patch(self._path, {"state": "failed", "note": CANCELED_NOTE})
+
+    def wait(self, timeout_seconds: float | None) -> RunState:
+        """Block until the run is over or the time is; the state then."""
+        deadline = None if timeout_seconds is None else time.monotonic() + timeout_seconds
+        while True:
+            state = self.state()
+            if state.is_final or (deadline is not None and time.monotonic() >= deadline):
+                return state
+            time.sleep(POLL_SECONDS)
+
+    def _run_folder(self) -> Path | None:
+        try:
+            store = RunStore.of(self._workspace, self._spec.default_datastore)
+        except NotSupportedError:
+            return None
+        folder = store.run(self.dag_id, self.run_id).path
+        return folder if folder.is_dir() else None
+
+
+def _epoch(text: Any) -> float | None:
+    return datetime.fromisoformat(str(text)).timestamp() if text else None

@@ -1,0 +1,57 @@
+"""One DAG per pipeline: one task per step under the author's name, a head and a closing task around them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from airflow.sdk import DAG
+
+from aml_provider.execution.binding import PipelineBinding
+from aml_provider.operators.run import PipelineEndOperator, PipelineStartOperator
+from aml_provider.spec.models import PipelineSpec
+from aml_provider.translate.params import airflow_params
+from aml_provider.translate.tasks import step_task
+from aml_provider.workspace.resolved import LoadedWorkspace
+
+START = "pipeline_start"
+END = "pipeline_end"
+
+
+def build_dag(spec: PipelineSpec, folder: Path, workspace: LoadedWorkspace, dag_id: str) -> DAG:
+    """The DAG of a pipeline.
+
+    The graph between head and closing task is the author's. The closing task is a teardown, so the run's state is
+    that of the steps, and it runs however they ended.
+
+    :param folder: the pipeline file's folder.
+    """
+    binding = PipelineBinding(spec, folder, workspace)
+    with DAG(
+        dag_id,
+        description=spec.description,
+        schedule=None,
+        catchup=False,
+        params=airflow_params(spec),
+        tags=["aml", spec.workspace],
+        doc_md=_doc(spec),
+    ) as dag:
+        start = PipelineStartOperator(task_id=START, binding=binding).as_setup()  # type: ignore[no-untyped-call]
+        end = PipelineEndOperator(task_id=END, binding=binding)
+        tasks = {step.key: step_task(step, binding) for step in spec.steps}
+        has_downstream = {up for step in spec.steps for up in step.upstream}
+        for step in spec.steps:
+            task = tasks[step.key]
+            if step.upstream:
+                task.set_upstream([tasks[key] for key in step.upstream])
+            else:
+                task.set_upstream(start)
+        end.set_upstream([tasks[s.key] for s in spec.steps if s.key not in has_downstream])
+        end.as_teardown(setups=start)
+    return dag
+
+
+def _doc(spec: PipelineSpec) -> str:
+    lines = [f"Pipeline of experiment **{spec.submit.experiment}** in workspace **{spec.workspace}**."]
+    if spec.description:
+        lines += ["", spec.description]
+    return "\n".join(lines)

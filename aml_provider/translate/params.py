@@ -1,0 +1,29 @@
+"""Pipeline parameters as Airflow params: typed, so that the trigger form and a REST ``conf`` are checked."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow.sdk import Param
+
+from aml_provider.spec.models import Parameter, ParameterType, PipelineSpec
+
+DATAPATH_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {"datastore": {"type": "string"}, "path": {"type": "string"}},
+    "required": ["datastore"],
+    "additionalProperties": False,
+}
+
+
+def airflow_params(spec: PipelineSpec) -> dict[str, Param]:
+    """One param per pipeline parameter; its default is the value the submission gave, else the declared one."""
+    return {p.name: _param(p, spec.submit.parameters.get(p.name, p.default)) for p in spec.parameters}
+
+
+def _param(parameter: Parameter, default: Any) -> Param:
+    title = parameter.name
+    if parameter.type is ParameterType.DATAPATH:
+        return Param(default, title=title, description="A path in a datastore", **DATAPATH_SCHEMA)
+    types: Any = parameter.type.value
+    return Param(default, type=types if default is not None else [types, "null"], title=title)
