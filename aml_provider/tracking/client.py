@@ -1,0 +1,188 @@
+"""Getting at MLflow: imported late, created once per process, never waited for without bound."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from .errors import TrackingError
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+# MLflow's own defaults let one call to a server that is down take more than four minutes.
+_BOUNDS = {
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+    # Else MLflow prints a link for every run that ends: hundreds of lines in the log of the closing task.
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+}
+_PROBE_SECONDS = 3.0
+_PROBE_HOLDS_SECONDS = 30.0
+_CREATE_SECONDS = 120.0
+
+
+@contextmanager
+def mlflow_client(tracking_uri: str) -> Iterator[MlflowClient]:
+    """A client for the duration of a few calls, with bounded times.
+
+    :raises TrackingError: MLflow cannot be reached or refuses; the message says which URI and why.
+    """
+    with _bounded(tracking_uri):
+        try:
+            _probe(tracking_uri)
+            from filelock import Timeout
+
+            client = _client(tracking_uri, os.getpid())
+            from mlflow.exceptions import MlflowException
+            from sqlalchemy.exc import SQLAlchemyError
+
+            expected = (MlflowException, SQLAlchemyError, OSError, Timeout)
+        except TrackingError:
+            raise
+        except Exception as error:
+            raise _unusable(tracking_uri, error) from error
+        try:
+            yield client
+        except expected as error:
+            raise _unusable(tracking_uri, error) from error
+
+
+def is_remote(tracking_uri: str) -> bool:
+    """Whether the URI is a server's, so that it means the same on every machine."""
+    return urlsplit(tracking_uri).scheme in ("http", "https")
+
+
+def artifact_location(tracking_uri: str, run_folder: Path) -> str | None:
+    """Where a new experiment keeps its artifacts; ``None``: the server decides.
+
+    MLflow's default for a database is a folder in the current directory, another one in every process. Here it is
+    beside the SQLite file, and for other databases in the run store.
+    """
+    parts = urlsplit(tracking_uri)
+    if database := _sqlite_file(tracking_uri):
+        return (database.parent / "mlartifacts").as_uri()
+    if parts.scheme.split("+")[0] in ("postgresql", "mysql", "mssql"):
+        return (run_folder.absolute().parents[2] / "mlartifacts").as_uri()
+    return None
+
+
+def _unusable(tracking_uri: str, error: BaseException) -> TrackingError:
+    why = str(error).strip().split("\n", 1)[0][:300] or type(error).__name__
+    return TrackingError(
+        f"MLflow at {_without_password(tracking_uri)} cannot be used: {why}. The run's folder keeps what was logged; "
+        "it goes to MLflow when this works again."
+    )
+
+
+def _without_password(uri: str) -> str:
+    parts = urlsplit(uri)
+    if parts.password is None:
+        return uri
+    return parts._replace(netloc=parts.netloc.replace(f":{parts.password}@", ":***@")).geturl()
+
+
+@lru_cache(maxsize=8)
+def _client(tracking_uri: str, process: int) -> MlflowClient:
+    """One client per process: a database connection must not be shared with a forked child."""
+    # A worker may have no way to the internet, and nobody asked the user.
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    from mlflow import MlflowClient
+
+    database = _sqlite_file(tracking_uri)
+    if database is None:
+        return MlflowClient(tracking_uri=tracking_uri)
+    # The first process makes the database; two of them at once would both try.
+    from filelock import FileLock
+
+    database.parent.mkdir(parents=True, exist_ok=True)
+    with (
+        FileLock(f"{database}.creating", timeout=_CREATE_SECONDS),
+        nullcontext() if database.exists() else _quiet("alembic", "mlflow.store.db.utils"),
+    ):
+        return MlflowClient(tracking_uri=tracking_uri)
+
+
+@contextmanager
+def _quiet(*loggers: str) -> Iterator[None]:
+    """No line per migration in the log of the task that happens to be the first."""
+    import logging
+
+    before = {name: logging.getLogger(name).level for name in loggers}
+    for name in loggers:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        for name, level in before.items():
+            logging.getLogger(name).setLevel(level)
+
+
+def _sqlite_file(tracking_uri: str) -> Path | None:
+    parts = urlsplit(tracking_uri)
+    if parts.scheme.split("+")[0] != "sqlite" or len(parts.path) < 2:
+        return None
+    return Path(parts.path[1:]).absolute()
+
+
+# --- bounds -----------------------------------------------------------------------------------------------------
+
+_bounds_lock = threading.Lock()
+_bounds_users = 0
+_bounds_set: list[str] = []
+
+
+@contextmanager
+def _bounded(tracking_uri: str) -> Iterator[None]:
+    """MLflow's HTTP bounds while somebody talks to a server.
+
+    They can only be set in the environment, where steps must not find them; what the user has set is kept.
+    """
+    global _bounds_users
+    if not is_remote(tracking_uri):
+        yield
+        return
+    with _bounds_lock:
+        _bounds_users += 1
+        if _bounds_users == 1:
+            _bounds_set[:] = [name for name in _BOUNDS if name not in os.environ]
+            os.environ.update({name: _BOUNDS[name] for name in _bounds_set})
+    try:
+        yield
+    finally:
+        with _bounds_lock:
+            _bounds_users -= 1
+            if _bounds_users == 0:
+                for name in _bounds_set:
+                    os.environ.pop(name, None)
+
+
+_answered: dict[str, float] = {}
+
+
+def _probe(tracking_uri: str) -> None:
+    """Ask a server for any answer at all before MLflow, which retries for minutes, asks it anything.
+
+    :raises TrackingError: there is none within three seconds.
+    """
+    if not is_remote(tracking_uri) or time.monotonic() - _answered.get(tracking_uri, -1e9) < _PROBE_HOLDS_SECONDS:
+        return
+    import urllib.error
+    import urllib.request
+
+    health = f"{tracking_uri.rstrip('/')}/health"
+    try:
+        urllib.request.urlopen(health, timeout=_PROBE_SECONDS).close()  # noqa: S310 - is_remote: http or https
+    except urllib.error.HTTPError as error:
+        error.close()  # an answer: a proxy's 401 or 404 says that somebody is there
+    except (OSError, ValueError) as error:
+        raise _unusable(tracking_uri, getattr(error, "reason", None) or error) from error
+    _answered[tracking_uri] = time.monotonic()

@@ -1,0 +1,107 @@
+"""Creating a pipeline run's MLflow runs, once, however often and from wherever it is tried."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from . import names
+from .client import artifact_location
+from .ledger import Ledger, StepLedger
+from .projection import log_params, tolerant
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+_PAGE = 1000
+
+
+def create_runs(client: MlflowClient, run_folder: Path, record: dict[str, Any], ledger: Ledger) -> None:
+    """Create the experiment, the parent run and one run per step, or find those that are there.
+
+    The ledger is saved with the parent when all of them exist. A crash before that leaves runs that are found again
+    by their tags.
+
+    :param record: the content of run.json.
+    """
+    experiment_id = _experiment(client, run_folder, record, ledger.tracking_uri)
+    parent, steps = _existing(client, experiment_id, record)
+    started = int(float(record.get("started") or 0) * 1000) or None
+    if parent is None:
+        name = str(record.get("display_name") or record["run_id"])
+        parent = client.create_run(experiment_id, started, _parent_tags(record), run_name=name).info.run_id
+    # The same values again are no conflict, and a crash may have come in between.
+    with tolerant(f"parameters of {run_folder}"):
+        log_params(client, parent, record.get("parameters") or {})
+    for step in record["steps"]:
+        task_id = step["task_id"]
+        if task_id not in steps:
+            run = client.create_run(experiment_id, None, _step_tags(record, step, parent), run_name=step["name"])
+            steps[task_id] = run.info.run_id
+            # A run that MLflow creates is running; this one is not, yet.
+            client.update_run(steps[task_id], status="SCHEDULED")
+    ledger.experiment_id = experiment_id
+    ledger.steps = {step["task_id"]: StepLedger(steps[step["task_id"]]) for step in record["steps"]}
+    ledger.parent = parent
+    ledger.save(run_folder)
+
+
+def _experiment(client: MlflowClient, run_folder: Path, record: dict[str, Any], tracking_uri: str) -> str:
+    from mlflow.exceptions import MlflowException
+
+    name = str(record["experiment"])[: names.MAX_EXPERIMENT]
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        try:
+            return str(client.create_experiment(name, artifact_location(tracking_uri, run_folder)))
+        except MlflowException as error:
+            # Another pipeline run of the experiment may have been quicker.
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+            found = client.get_experiment_by_name(name)
+            if found is None:
+                raise
+    if found.lifecycle_stage == "deleted":
+        client.restore_experiment(found.experiment_id)
+    return str(found.experiment_id)
+
+
+def _existing(client: MlflowClient, experiment_id: str, record: dict[str, Any]) -> tuple[str | None, dict[str, str]]:
+    """The runs that an earlier try made: the parent and, by task id, the steps'."""
+    parent: str | None = None
+    steps: dict[str, str] = {}
+    wanted = f"tags.`aml.pipeline_run_id` = {names.quoted(str(record['pipeline_run_id']))}"
+    token: str | None = None
+    while True:
+        page = client.search_runs([experiment_id], wanted, max_results=_PAGE, page_token=token)
+        for run in page:
+            tags = run.data.tags
+            if "aml.task_id" in tags:
+                steps[tags["aml.task_id"]] = run.info.run_id
+            else:
+                parent = run.info.run_id
+        token = page.token
+        if not token:
+            return parent, steps
+
+
+def _parent_tags(record: dict[str, Any]) -> dict[str, str]:
+    user = {names.key(str(key)): value for key, value in (record.get("tags") or {}).items()}
+    # Ours go last: an author's tag must not hide which run this is.
+    return {key: names.text("" if value is None else value, names.MAX_TAG) for key, value in user.items()} | _ties(
+        record
+    )
+
+
+def _step_tags(record: dict[str, Any], step: dict[str, Any], parent: str) -> dict[str, str]:
+    return _ties(record) | {
+        "mlflow.parentRunId": parent,
+        "aml.task_id": str(step["task_id"]),
+        "aml.step_run_id": str(step["step_run_id"]),
+        "aml.step_name": str(step["name"]),
+    }
+
+
+def _ties(record: dict[str, Any]) -> dict[str, str]:
+    """What ties an MLflow run to Airflow's dag run."""
+    return {f"aml.{key}": str(record[key]) for key in ("dag_id", "run_id", "pipeline_run_id", "workspace")}

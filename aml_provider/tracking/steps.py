@@ -1,0 +1,197 @@
+"""Bringing one step's MLflow run up to date with the step's folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from . import names
+from .journal import Event, metrics_of, read_events, read_new_events
+from .ledger import Ledger, StepLedger, read_json
+from .projection import Projection, log_params, set_tags, tolerant
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+_EVENTS_PER_BATCH = 1000
+# Our states, v1's and Airflow's, as MLflow's. A step that did not run was, for MLflow, killed.
+_STATUS = {
+    "finished": "FINISHED",
+    "completed": "FINISHED",
+    "success": "FINISHED",
+    "failed": "FAILED",
+    "upstream_failed": "KILLED",
+    "canceled": "KILLED",
+    "skipped": "KILLED",
+    "removed": "KILLED",
+    "killed": "KILLED",
+}
+
+
+def mlflow_status(state: str) -> str | None:
+    """MLflow's word for a final state; ``None`` when the state is not final."""
+    return _STATUS.get(state.lower())
+
+
+@dataclass
+class StepProjector:
+    """Everything there is to do for one step; repeating it is safe at every point.
+
+    :param folder: ``steps/<task_id>`` of the run folder.
+    :param save: keeps the ledger; called after each thing that MLflow has accepted.
+    """
+
+    client: MlflowClient
+    run_folder: Path
+    ledger: Ledger
+    step: StepLedger
+    folder: Path
+
+    def update(self, final_state: str | None) -> None:
+        """Send what is new; end the run when the step has ended.
+
+        :param final_state: the step's state where somebody else knows it, such as Airflow's for a task that was
+            marked; else the step's own result decides.
+        """
+        attempts = self._attempts()
+        latest = attempts[-1] if attempts else 0
+        result = self._result(latest)
+        status = self._final_status(result, final_state)
+        ended = latest if status is not None else None
+        if ended is not None and self.step.done == ended and self.step.status == status:
+            return
+        if attempts:
+            self._start(latest, running=status is None)
+            for attempt in attempts:
+                self._send_journal(attempt)
+        if status is not None:
+            self._end(latest, status, result, final_state)
+
+    def _attempts(self) -> list[int]:
+        try:
+            return sorted(int(path.name) for path in (self.folder / "attempts").iterdir() if path.name.isdigit())
+        except FileNotFoundError:
+            return []
+
+    def _result(self, latest: int) -> dict[str, Any] | None:
+        """The committed result, unless a later attempt is under way (the step was cleared or retried)."""
+        result = read_json(self.folder / "result.json")
+        return None if result is None or int(result.get("attempt") or 0) < latest else result
+
+    def _final_status(self, result: dict[str, Any] | None, final_state: str | None) -> str | None:
+        own = None if result is None else mlflow_status(str(result.get("state")))
+        given = None if final_state is None else mlflow_status(final_state)
+        if final_state is not None and final_state.lower() == "skipped" and own == "FINISHED":
+            return own  # skipped because its result is there already
+        return given or own
+
+    def _attempt_folder(self, attempt: int) -> Path:
+        return self.folder / "attempts" / str(attempt)
+
+    def _start(self, attempt: int, running: bool) -> None:
+        if not self.step.described:
+            self._describe(attempt)
+        if running and self.step.status != "RUNNING":
+            self.client.update_run(self.step.run_id, status="RUNNING")
+            self.step.status = "RUNNING"
+            if self.ledger.status != "RUNNING" and self.ledger.parent is not None:
+                # A step of a run that was over has been cleared.
+                self.client.update_run(self.ledger.parent, status="RUNNING")
+                self.ledger.status = "RUNNING"
+            self._save()
+
+    def _describe(self, attempt: int) -> None:
+        """Parameters and the command line: they cannot change in MLflow, so the first attempt's stand."""
+        job = read_json(self._attempt_folder(attempt) / "job.json")
+        if job is None:
+            return
+        command = job.get("command") or {}
+        params = dict((job.get("run") or {}).get("parameters") or {})
+        if command.get("kind") == "shell":
+            params.setdefault("command", command.get("line", ""))
+        else:
+            params.setdefault("script", command.get("script", ""))
+            params.setdefault("arguments", " ".join(map(str, command.get("arguments") or ())))
+        with tolerant(f"parameters of step {self.folder.name!r}"):
+            log_params(self.client, self.step.run_id, params)
+        self.step.described = True
+        self._save()
+
+    def _send_journal(self, attempt: int) -> None:
+        journal = self._attempt_folder(attempt) / "events.jsonl"
+        projection = Projection(self.client, self.ledger, self.step)
+        while True:
+            offset = self.step.offsets.get(str(attempt), 0)
+            events, after = read_new_events(journal, offset, _EVENTS_PER_BATCH)
+            if after == offset:
+                return
+            projection.send(events, f"step {self.folder.name!r}, attempt {attempt}")
+            self.step.offsets[str(attempt)] = after
+            self._save()
+
+    # --- the end --------------------------------------------------------------------------------------------
+
+    def _end(self, attempt: int, status: str, result: dict[str, Any] | None, final_state: str | None) -> None:
+        run_id = self.step.run_id
+        if attempt and self.step.uploaded != attempt:
+            self._upload(attempt)
+            self.step.uploaded = attempt
+            self._save()
+        tags = {"aml.state": final_state or str((result or {}).get("state")), "aml.attempt": str(attempt)}
+        for part in ("exit_code", "error", "seconds"):
+            if result is not None and result.get(part) is not None:
+                tags[f"aml.{part}"] = names.text(result[part], names.MAX_TAG)
+        for name, place in ((result or {}).get("outputs") or {}).items():
+            tags[names.key(f"aml.output.{name}")] = names.text(f"{place['datastore']}:{place['path']}", names.MAX_TAG)
+        set_tags(self.client, run_id, tags)
+        ended = (result or {}).get("ended")
+        self.client.set_terminated(run_id, status, int(float(ended) * 1000) if ended else None)
+        self.step.status, self.step.done = status, attempt
+        self._save()
+
+    def _upload(self, attempt: int) -> None:
+        folder, run_id = self._attempt_folder(attempt), self.step.run_id
+        if (folder / "artifacts").is_dir():
+            self.client.log_artifacts(run_id, str(folder / "artifacts"))
+        if (folder / "logs" / "std_log.txt").is_file():
+            self.client.log_artifact(run_id, str(folder / "logs" / "std_log.txt"), "logs")
+        events = read_events(folder / "events.jsonl")
+        metrics = metrics_of(events)
+        if metrics:
+            self.client.log_dict(run_id, metrics, "metrics.json")
+        for event in events:
+            if event["type"] == "model":
+                with tolerant(f"model {event.get('name')!r} of step {self.folder.name!r}"):
+                    self._register(event, f"{attempt}:{event.get('seq')}:{event.get('time')}")
+
+    def _register(self, event: Event, identity: str) -> None:
+        """Register a model version from the run's artifacts, once."""
+        from mlflow.exceptions import MlflowException
+
+        run_id, name = self.step.run_id, names.model_name(str(event.get("name")))
+        try:
+            self.client.create_registered_model(name)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+        for version in self.client.search_model_versions(f"run_id = '{run_id}'"):
+            if version.name == name and version.tags.get("aml.event") == identity:
+                return
+        tags = {
+            names.key(str(key)): "" if value is None else str(value) for key, value in (event.get("tags") or {}).items()
+        }
+        for key, value in (event.get("properties") or {}).items():
+            tags[names.key(f"aml.property.{key}")] = str(value)
+        for part in ("framework", "framework_version"):
+            if event.get(part):
+                tags[f"aml.{part}"] = str(event[part])
+        tags |= {"aml.event": identity, "aml.model_name": str(event.get("name"))}
+        path = str(event.get("path") or "").strip("/")
+        source = f"{self.client.get_run(run_id).info.artifact_uri}/{path}".rstrip("/")
+        self.client.create_model_version(
+            name, source, run_id, tags, description=event.get("description") or None, await_creation_for=0
+        )
+
+    def _save(self) -> None:
+        self.ledger.save(self.run_folder)
