@@ -341,9 +341,7 @@ def test_a_reader_that_never_reads_does_not_keep_the_step_from_ending(step: Make
         ({"outputs": {"o": {}}}, 125, "outputs.o: path"),
     ],
 )
-def test_a_job_that_cannot_be_started_says_why(
-    step: MakeStep, change: dict[str, Any], code: int, words: str
-) -> None:
+def test_a_job_that_cannot_be_started_says_why(step: MakeStep, change: dict[str, Any], code: int, words: str) -> None:
     job = step(script="print('ran')")
     (job.code / "broken").write_text("#!/no/such/interpreter\n")
     (job.code / "broken").chmod(0o755)
