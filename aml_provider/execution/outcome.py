@@ -53,7 +53,7 @@ def failure_of(run: StepRun, attempt: AttemptFolder, report: dict[str, Any]) -> 
     elif report.get("timed_out"):
         why = f"{step} was stopped because it ran longer than its timeout of {report.get('timeout_seconds', '?')} s"
     elif report.get("error"):
-        why = f"{step} failed: {report['error']}"
+        why = f"{step} failed: {str(report['error']).rstrip('.')}"
     elif report.get("signal"):
         hint = " (perhaps this machine ran out of memory)" if report["signal"] == 9 else ""
         why = f"{step} failed: its process was killed by signal {report['signal']}{hint}"

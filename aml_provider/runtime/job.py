@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 
 TYPE_CHECKING = False  # the standard module costs 5 ms of every step's start
 if TYPE_CHECKING:
@@ -101,8 +102,9 @@ def _command(facts: dict[str, Any]) -> dict[str, Any]:
     kind = facts.get("kind")
     where = "job.json, command"
     if kind == "python":
-        _field(facts, "interpreter", str, where)
         _field(facts, "script", str, where)
+        # No interpreter named: the one that the launcher found in the image and runs this.
+        facts = {**facts, "interpreter": facts.get("interpreter") or sys.executable}
         arguments = _optional(facts, "arguments", list, list)
         return {**facts, "arguments": [str(argument) for argument in arguments]}
     if kind == "shell":

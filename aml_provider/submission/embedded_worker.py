@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import sqlite3
 import sys
 import threading
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +75,9 @@ def _database(folder: Path, state: Path) -> None:
 
                 upgradedb()
                 part = template.with_suffix(".part")
-                shutil.copy(home / "airflow.db", part)
+                # A plain copy would miss what SQLite still holds in its write-ahead log.
+                with closing(sqlite3.connect(home / "airflow.db")) as made, closing(sqlite3.connect(part)) as copy:
+                    made.backup(copy)
                 os.replace(part, template)
                 return
     shutil.copy(template, home / "airflow.db")

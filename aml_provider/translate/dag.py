@@ -35,7 +35,7 @@ def build_dag(spec: PipelineSpec, folder: Path, workspace: LoadedWorkspace, dag_
         tags=["aml", spec.workspace],
         doc_md=_doc(spec),
     ) as dag:
-        start = PipelineStartOperator(task_id=START, binding=binding).as_setup()  # type: ignore[no-untyped-call]
+        start = PipelineStartOperator(task_id=START, binding=binding)
         end = PipelineEndOperator(task_id=END, binding=binding)
         tasks = {step.key: step_task(step, binding) for step in spec.steps}
         has_downstream = {up for step in spec.steps for up in step.upstream}
@@ -46,7 +46,7 @@ def build_dag(spec: PipelineSpec, folder: Path, workspace: LoadedWorkspace, dag_
             else:
                 task.set_upstream(start)
         end.set_upstream([tasks[s.key] for s in spec.steps if s.key not in has_downstream])
-        end.as_teardown(setups=start)
+        end.as_teardown()
     return dag
 
 
