@@ -17,6 +17,8 @@ _INTERVAL_SECONDS = 1.0
 _IMPORT_AFTER_SECONDS = 3.0
 _LONGEST_PAUSE_SECONDS = 30.0
 _LAST_SECONDS = 5.0
+# Whoever else is at it when a step ends most likely sends this step's end as well.
+_BUSY_SECONDS = 1.0
 _log = logging.getLogger(__name__)
 
 
@@ -73,7 +75,7 @@ class Follower:
         pause = _INTERVAL_SECONDS
         while True:
             stopping = self._stop.is_set()
-            worked = self._send(until=time.monotonic() + _LAST_SECONDS if stopping else None)
+            worked = self._send(until=time.monotonic() + _BUSY_SECONDS if stopping else None)
             if stopping:
                 return
             pause = _INTERVAL_SECONDS if worked else min(pause * 2, _LONGEST_PAUSE_SECONDS)
@@ -89,7 +91,7 @@ class Follower:
                 project(self._run_folder, tracking_uri=self._tracking_uri)
                 return True
             except TrackingBusyError:
-                if until is None or time.monotonic() > until - _INTERVAL_SECONDS:
+                if until is None or time.monotonic() > until:
                     return True
                 time.sleep(0.05)
             except (TrackingError, OSError) as error:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 CHILD_STATUS = {"Completed": "FINISHED", "Finished": "FINISHED", "Failed": "FAILED", "Canceled": "KILLED"}
 
 _REFUSED = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_DOES_NOT_EXIST")
+# What MLflow's databases can hold.
+_LARGEST_STEP = 2**63
 _log = logging.getLogger(__name__)
 
 
@@ -137,7 +139,7 @@ class Projection:
         key = self._key(run_id, batch, name)
         counts = self._ledger.counts.setdefault(run_id, {})
         step = event.get("step")
-        if not isinstance(step, int):
+        if not isinstance(step, int) or abs(step) >= _LARGEST_STEP:
             step = counts.get(key, 0)
         counts[key] = max(counts.get(key, 0), step) + 1
         batch.metrics.append(Metric(key, value, _milliseconds(event), step))
