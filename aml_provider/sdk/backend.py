@@ -1,0 +1,89 @@
+"""What a run handle needs from whatever runs the pipeline (embedded Airflow, or a server over REST)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, Protocol
+
+
+class RunState(str, Enum):
+    """State of a pipeline run or step run, in Azure ML's words."""
+
+    NOT_STARTED = "NotStarted"
+    QUEUED = "Queued"
+    RUNNING = "Running"
+    FINISHED = "Finished"
+    FAILED = "Failed"
+    CANCELED = "Canceled"
+    SKIPPED = "Skipped"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the state will not change any more."""
+        return self in (RunState.FINISHED, RunState.FAILED, RunState.CANCELED, RunState.SKIPPED)
+
+
+@dataclass(frozen=True)
+class OutputInfo:
+    """Where a step's output is."""
+
+    datastore: str
+    path: str
+
+
+@dataclass(frozen=True)
+class StepInfo:
+    """A step of a run, as it is now; times are seconds since the epoch."""
+
+    key: str
+    name: str
+    step_run_id: str
+    state: RunState
+    started: float | None = None
+    ended: float | None = None
+    outputs: dict[str, OutputInfo] = field(default_factory=dict)
+    metrics: dict[str, Any] = field(default_factory=dict)
+    error: str | None = None
+
+    @property
+    def seconds(self) -> float | None:
+        """How long the step ran, ``None`` while that is not known."""
+        if self.started is None or self.ended is None:
+            return None
+        return self.ended - self.started
+
+
+class RunBackend(Protocol):
+    """A submitted pipeline."""
+
+    @property
+    def dag_id(self) -> str:
+        """Id of the DAG that the pipeline became."""
+
+    @property
+    def run_id(self) -> str:
+        """Airflow's run id."""
+
+    @property
+    def pipeline_run_id(self) -> str:
+        """The pipeline run's id, as v1 scripts see it."""
+
+    @property
+    def portal_url(self) -> str | None:
+        """A page about the run, if there is one."""
+
+    def state(self) -> RunState:
+        """The run's state now."""
+
+    def steps(self) -> list[StepInfo]:
+        """All steps in the spec's order."""
+
+    def log(self, step_key: str) -> str:
+        """What the step wrote to its standard streams so far."""
+
+    def cancel(self) -> None:
+        """Stop the run."""
+
+    def wait(self, timeout_seconds: float | None) -> RunState:
+        """Block until the run is final or the time is over, printing nothing; the state then."""

@@ -1,0 +1,94 @@
+"""v1 ``PipelineRun``: a submitted pipeline."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from aml_provider.sdk.exceptions import UserErrorException
+from aml_provider.sdk.run import Run
+from aml_provider.spec.errors import NotSupportedError
+
+if TYPE_CHECKING:
+    from aml_provider.sdk.experiment import Experiment
+    from aml_provider.sdk.workspace import Workspace
+
+
+class PipelineRun(Run):
+    """A submitted pipeline."""
+
+    NOT_BUILT: ClassVar[dict[str, str]] = {
+        "get_graph": "look at the DAG in Airflow, or at `aml spec FILE`",
+        "save": "keep the pipeline file",
+    }
+
+    def __init__(self, experiment: Experiment, run_id: str, **kwags: Any) -> None:
+        super().__init__(experiment, run_id)
+
+    @staticmethod
+    def get(workspace: Workspace, run_id: str) -> Any:
+        """The pipeline run with this id."""
+        return Run.get(workspace, run_id)
+
+    def wait_for_completion(  # type: ignore[override]
+        self, show_output: bool = True, timeout_seconds: float = sys.maxsize, raise_on_error: bool = True
+    ) -> str:
+        """Wait until the run has ended.
+
+        :param show_output: print a line whenever a step's state changes, and a table at the end.
+        :raises ActivityFailedException: the run did not finish and ``raise_on_error`` is true; the message has the
+            failing step and the last lines of its log.
+        :return: the state.
+        """
+        return self._follow(show_output, timeout_seconds, raise_on_error)
+
+    def get_steps(self) -> Any:
+        """The step runs, in the pipeline's order."""
+        return [*self.get_children()]
+
+    def find_step_run(self, name: str) -> Any:
+        """The step runs whose step has this name."""
+        return [step for step in self.get_children() if step.name == name]
+
+    def get_pipeline_output(self, pipeline_output_name: str) -> Any:
+        """The data that a step wrote under this ``pipeline_output_name``.
+
+        :raises UserErrorException: there is none.
+        """
+        from aml_provider.sdk.step_run import PortDataReference
+
+        named: dict[str, Any] = getattr(self._backend, "pipeline_outputs", None) or {}
+        place = named.get(pipeline_output_name)
+        if place is None:
+            for step in self._backend.steps():
+                if pipeline_output_name in step.outputs:
+                    place = (step.key, pipeline_output_name)
+                    break
+        if place is None:
+            raise UserErrorException(
+                f"Pipeline run {self.id} has no output named {pipeline_output_name!r}; "
+                f"it has {sorted(named) or 'none'}. (Outputs exist once their step has finished.)"
+            )
+        key, output = place
+        step = next(s for s in self.get_children() if s.key == key)
+        return PortDataReference.of(step, output)
+
+    def publish_pipeline(
+        self, name: str, description: str, version: str, continue_on_step_failure: bool | None = None, **kwargs: Any
+    ) -> Any:
+        """Publishing is not there yet.
+
+        :raises NotSupportedError: always.
+        """
+        raise NotSupportedError(
+            "PipelineRun.publish_pipeline is not available in this version; trigger the pipeline's DAG "
+            f"({self._backend.dag_id!r}) in Airflow instead."
+        )
+
+    @staticmethod
+    def get_pipeline_runs(workspace: Workspace, pipeline_id: str) -> Any:
+        """Runs of a published pipeline.
+
+        :raises NotSupportedError: always.
+        """
+        raise NotSupportedError("Published pipelines are not available in this version; use Experiment.get_runs.")

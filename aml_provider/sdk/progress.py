@@ -1,0 +1,85 @@
+"""What a terminal shows while a run is followed: a line for each change, a table at the end."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TextIO
+
+from aml_provider.sdk.backend import RunBackend, RunState, StepInfo
+
+LOG_LINES = 20
+#: How often the run is looked at, in seconds.
+INTERVAL = 0.5
+
+
+def follow(backend: RunBackend, show: bool, timeout_seconds: float | None) -> RunState:
+    """Wait until the run is final, or the time is over; the state then.
+
+    :param show: print a line for each step whose state changes, and a table at the end.
+    """
+    end = None if timeout_seconds is None else time.monotonic() + timeout_seconds
+    printed: dict[str, RunState] = {}
+    if show:
+        print(f"Pipeline run {backend.pipeline_run_id}", flush=True)
+        if backend.portal_url:
+            print(f"Link: {backend.portal_url}", flush=True)
+    while True:
+        left = None if end is None else max(end - time.monotonic(), 0.0)
+        if show:
+            state = backend.wait(INTERVAL if left is None else min(INTERVAL, left))
+            _changes(backend.steps(), printed)
+        else:
+            state = backend.wait(left)
+        if state.is_final or (left is not None and left <= 0):
+            break
+    if show and state.is_final:
+        table(backend, state, sys.stdout)
+    return state
+
+
+def _changes(steps: list[StepInfo], printed: dict[str, RunState]) -> None:
+    for step in steps:
+        before = printed.get(step.key, RunState.NOT_STARTED)
+        if step.state is not before:
+            printed[step.key] = step.state
+            print(f"  {step.name}: {step.state.value}{_after(step)}", flush=True)
+
+
+def _after(step: StepInfo) -> str:
+    return "" if step.seconds is None or not step.state.is_final else f" after {step.seconds:.1f} s"
+
+
+def table(backend: RunBackend, state: RunState, out: TextIO) -> None:
+    """Print every step with its state, its seconds and its metrics."""
+    steps = backend.steps()
+    width = max([len("step"), *(len(step.name) for step in steps)])
+    print(f"\n  {'step':<{width}}  {'state':<10}  {'seconds':>8}  metrics", file=out)
+    for step in steps:
+        seconds = "" if step.seconds is None else f"{step.seconds:.1f}"
+        print(f"  {step.name:<{width}}  {step.state.value:<10}  {seconds:>8}  {_metrics(step)}".rstrip(), file=out)
+    print(f"Pipeline run {backend.pipeline_run_id} {state.value}", file=out, flush=True)
+
+
+def _metrics(step: StepInfo) -> str:
+    numbers = {k: v for k, v in step.metrics.items() if isinstance(v, (int, float)) and not isinstance(v, bool)}
+    shown = [f"{name}={value:.6g}" for name, value in list(numbers.items())[:4]]
+    return ", ".join([*shown, "..."] if len(numbers) > 4 else shown)
+
+
+def failure_text(backend: RunBackend, state: RunState) -> str:
+    """What went wrong, with the last log lines of every step that failed by itself."""
+    parts = [f"Pipeline run {backend.pipeline_run_id} ended as {state.value}."]
+    for step in backend.steps():
+        if step.state is RunState.FAILED:
+            parts.append(step_failure_text(backend, step))
+    return "\n".join(parts)
+
+
+def step_failure_text(backend: RunBackend, step: StepInfo) -> str:
+    """What went wrong in a step, with its last log lines."""
+    text = f"Step {step.name!r} failed{_after(step)}: {step.error or 'see its log'}"
+    lines = backend.log(step.key).splitlines()[-LOG_LINES:]
+    if not lines:
+        return text + "\n  (its log is empty)"
+    return "\n".join([text, f"The last {len(lines)} lines of its log:", *(f"  | {line}" for line in lines)])

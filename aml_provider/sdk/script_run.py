@@ -1,0 +1,47 @@
+"""v1 ``ScriptRun``: a submitted ``ScriptRunConfig``, which is a pipeline of one step."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from aml_provider.sdk.run import Run, _chosen
+from aml_provider.sdk.script_run_config import ScriptRunConfig
+from aml_provider.sdk.steps.base import PipelineStep
+from aml_provider.sdk.steps.command import CommandStep
+from aml_provider.sdk.steps.python_script import PythonScriptStep
+from aml_provider.spec.errors import PipelineError
+
+
+def step_of(config: ScriptRunConfig) -> PipelineStep:
+    """The one step of a script run.
+
+    :raises PipelineError: there is neither a script nor a command.
+    """
+    if config.command:
+        return CommandStep(
+            command=config.command,
+            runconfig=config.run_config,
+            source_directory=config.source_directory,
+            allow_reuse=False,
+        )
+    if not config.script:
+        raise PipelineError("ScriptRunConfig: script is missing; pass script= or command=.")
+    return PythonScriptStep(
+        config.script,
+        arguments=config.arguments,
+        runconfig=config.run_config,
+        source_directory=config.source_directory,
+        allow_reuse=False,
+    )
+
+
+class ScriptRun(Run):
+    """A submitted script."""
+
+    RUN_TYPE: ClassVar[str] = "azureml.scriptrun"
+
+    def get_metrics(
+        self, name: str | None = None, recursive: bool = False, run_type: Any = None, populate: bool = False
+    ) -> dict[str, Any]:
+        """What the script logged."""
+        return _chosen(self._backend.steps()[0].metrics, name)

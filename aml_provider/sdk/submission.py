@@ -1,0 +1,60 @@
+"""The door to what runs pipelines. The sdk must not import upper layers, so they are found by name."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from aml_provider.sdk.backend import RunBackend
+from aml_provider.sdk.source import PipelineSource
+from aml_provider.spec.errors import NotSupportedError
+
+if TYPE_CHECKING:
+    from aml_provider.spec.models import PipelineSpec
+    from aml_provider.workspace.resolved import LoadedWorkspace
+
+__all__ = ["PipelineSource", "ask", "find_run", "remember", "submit", "submitted"]
+
+IMPLEMENTATION = "aml_provider.submission"
+
+# Runs submitted by this process, the newest last: (workspace name, experiment, run).
+_submitted: list[tuple[str, str, RunBackend]] = []
+
+
+def submit(spec: PipelineSpec, source: PipelineSource, workspace: LoadedWorkspace) -> RunBackend:
+    """Run the pipeline, or declare its DAG while Airflow is parsing."""
+    backend: RunBackend = importlib.import_module(IMPLEMENTATION).submit(spec, source, workspace)
+    return backend
+
+
+def remember(workspace: str, experiment: str, run: RunBackend) -> None:
+    """Keep a run of this process, so that ``Experiment.get_runs`` lists it."""
+    _submitted.append((workspace, experiment, run))
+
+
+def submitted(workspace: str, experiment: str | None = None) -> list[tuple[str, RunBackend]]:
+    """``(experiment, run)`` of this process's runs, the newest first."""
+    return [(e, r) for w, e, r in reversed(_submitted) if w == workspace and experiment in (None, e)]
+
+
+def ask(question: str, *arguments: Any) -> Any:
+    """Call an optional function of the implementation.
+
+    :raises NotSupportedError: this version has no such function.
+    """
+    function = getattr(importlib.import_module(IMPLEMENTATION), question, None)
+    if function is None:
+        raise NotSupportedError(
+            f"This version cannot answer {question.replace('_', ' ')!r} for runs of earlier programs; "
+            "keep the run that submit() returned, or look in MLflow or Airflow."
+        )
+    return function(*arguments)
+
+
+def find_run(workspace: LoadedWorkspace, name: str, run_id: str) -> RunBackend:
+    """The run with this pipeline run id, of this process or an earlier one."""
+    for _, run in submitted(name):
+        if run.pipeline_run_id == run_id:
+            return run
+    found: RunBackend = ask("find_run", workspace, run_id)
+    return found
