@@ -259,7 +259,7 @@ class Store:
             self._fs.mv(part, full)
             return
         try:
-            os.replace(part, full)  # noqa: PTH105 - text paths, as fsspec has them
+            os.replace(part, full)
         except IsADirectoryError as error:
             raise PipelineError(
                 f"upload to datastore {self.name!r}: {full[len(self._root) + 1 :]!r} is a folder there; "

@@ -180,7 +180,7 @@ def _probe(tracking_uri: str) -> None:
 
     health = f"{tracking_uri.rstrip('/')}/health"
     try:
-        urllib.request.urlopen(health, timeout=_PROBE_SECONDS).close()  # noqa: S310 - is_remote: http or https
+        urllib.request.urlopen(health, timeout=_PROBE_SECONDS).close()
     except urllib.error.HTTPError as error:
         error.close()  # an answer: a proxy's 401 or 404 says that somebody is there
     except (OSError, ValueError) as error:

@@ -106,17 +106,32 @@ class ComputeSettings(Section):
 
     :param image: container image for steps whose environment names none.
     :param pool: Airflow pool that bounds how many steps run at once.
-    :param cpus: CPUs a step gets; ``memory`` is written like ``4Gi`` or ``512Mi``; ``gpus`` counts devices.
+    :param cpus: CPUs a step gets.
+    :param memory: memory a step gets, written like ``4Gi``, ``512Mi`` or ``2G``.
+    :param gpus: GPU devices a step gets.
     :param retries: how often Airflow starts a step again after its worker or container was lost. A script that
         itself fails is not run again unless ``retry_failed_scripts`` is true (Azure ML does not).
     :param timeout_seconds: a step that runs longer is stopped and fails.
+    :param gpu_resource: name of the GPU resource in Kubernetes; default ``nvidia.com/gpu``.
+    :param retry_delay_seconds: pause before a step is started again; default 5.
+    :param retry_failed_scripts: start a step again also when its script itself failed; default false.
+    :param environment: variables for every step; a step's own environment wins.
     :param network: Docker network mode.
-    :param docker_conn_id: Airflow connection of a private registry.
     :param docker_url: Docker daemon, default ``DOCKER_HOST`` or the local socket.
+    :param docker_conn_id: Airflow connection of a private registry.
+    :param namespace: Kubernetes namespace of the pods; default ``default``.
+    :param image_pull_policy: ``Always``, ``IfNotPresent`` or ``Never``.
+    :param image_pull_secrets: names of Kubernetes secrets with registry credentials.
+    :param node_selector: labels a node must have.
+    :param tolerations: taints of nodes that a pod may run on.
+    :param service_account: Kubernetes service account of the pods.
+    :param config_file: kubeconfig to use; ``context`` names the one to take from it.
+    :param context: context of the kubeconfig; default: its current one.
     :param kubernetes_conn_id: Airflow connection of the cluster; without it ``config_file``, else in-cluster.
     :param volumes: datastore name -> where pods find its root; a local datastore that is not listed is expected
         at the same path on every node.
-    :param deferrable: wait for pods in Airflow's triggerer instead of holding a worker.
+    :param deferrable: wait for pods in Airflow's triggerer instead of holding a worker; default true.
+    :param startup_timeout_seconds: how long a pod may take to start; default 600.
     """
 
     image: str | None = None
@@ -154,7 +169,8 @@ class ComputeTargetConfig(ComputeSettings):
 
     :param kind: ``local``, ``docker`` or ``kubernetes``; default: the file's ``default_kind``.
     :param vm_size: Azure VM size name; gives CPUs, memory and GPUs that are not set here.
-    :param max_nodes: how many steps may run on the target at once: the size of its pool.
+    :param min_nodes: accepted as in Azure ML; nothing is kept running here.
+    :param max_nodes: how many steps may run on the target at once (default 4): the size of its pool.
     """
 
     kind: ComputeKind | None = None

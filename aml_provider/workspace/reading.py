@@ -52,6 +52,10 @@ def read_workspace_file(path: Path) -> WorkspaceFile:
         raise WorkspaceFileError("\n".join(complaints(path, root, error))) from error
 
 
+class _DuplicateKeyError(yaml.constructor.ConstructorError):
+    """A key that is there twice."""
+
+
 class _UniqueKeyLoader(_Loader):
     """YAML lets a mapping repeat a key and keeps the last; here that is a mistake worth a sentence."""
 
@@ -61,7 +65,7 @@ class _UniqueKeyLoader(_Loader):
             seen: set[str] = set()
             for key, _ in node.value:
                 if key.value in seen:
-                    raise yaml.constructor.ConstructorError(
+                    raise _DuplicateKeyError(
                         None, None, f"key {key.value!r} is there twice; remove one of them", key.start_mark
                     )
                 seen.add(key.value)
@@ -75,9 +79,7 @@ def _syntax_error(path: Path, text: str, error: yaml.MarkedYAMLError) -> str:
     problem = (error.problem or error.context or "is not YAML").strip()
     if line <= len(lines) and "\t" in lines[line - 1][: len(lines[line - 1]) - len(lines[line - 1].lstrip())]:
         problem = "a tab is used for indentation; YAML allows blanks only"
-    elif isinstance(error, yaml.constructor.ConstructorError) and error.context is None:
-        pass
-    else:
+    elif not isinstance(error, _DuplicateKeyError):
         problem = f"is not YAML: {problem}"
         if error.context and error.context_mark and error.problem:
             problem += f" ({error.context}, from line {error.context_mark.line + 1})"

@@ -171,7 +171,7 @@ class LoadedWorkspace:
             # SQLAlchemy's form: three slashes and a relative path, or four for an absolute one.
             query = f"?{parts.query}" if parts.query else ""
             return f"{parts.scheme}:///{self._absolute(parts.path[1:])}{query}"
-        if parts.scheme in ("", "file"):
+        if parts.scheme in ("", "file") and uri != "databricks":
             return self._absolute(unquote(parts.path) if parts.scheme else uri).as_uri()
         return uri
 

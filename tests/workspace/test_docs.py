@@ -1,0 +1,59 @@
+"""The schema and the documentation say what the code does."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import jsonschema
+import pytest
+import yaml
+
+from aml_provider.workspace.model import ComputeKind, WorkspaceFile
+from aml_provider.workspace.reading import read_workspace_file
+from aml_provider.workspace.resolved import LoadedWorkspace
+from aml_provider.workspace.schema import workspace_schema
+
+
+def blocks(repository: Path) -> list[str]:
+    text = (repository / "docs/workspace-file.md").read_text()
+    return re.findall(r"^```yaml\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE)
+
+
+def test_the_schema_in_docs_is_current(repository: Path) -> None:
+    assert (repository / "docs/workspace.schema.json").read_text() == workspace_schema(), (
+        "write it anew: python -m aml_provider.workspace.schema > docs/workspace.schema.json"
+    )
+
+
+def test_every_example_is_a_workspace_file_and_fits_the_schema(repository: Path, tmp_path: Path) -> None:
+    examples = blocks(repository)
+    assert examples
+    schema = json.loads(workspace_schema())
+    for example in examples:
+        file = tmp_path / "workspace.yaml"
+        file.write_text(example)
+        read_workspace_file(file)
+        jsonschema.validate(yaml.safe_load(example), schema)
+
+
+def test_the_complete_example_shows_every_key_of_the_file(repository: Path, tmp_path: Path) -> None:
+    file = tmp_path / "workspace.yaml"
+    file.write_text(blocks(repository)[0])
+    parsed = read_workspace_file(file)
+    assert set(WorkspaceFile.model_fields) - parsed.model_fields_set == set()
+    workspace = LoadedWorkspace(parsed, file, tmp_path)
+    assert {workspace.compute(name).kind for name in parsed.compute} == set(ComputeKind)
+
+
+def test_the_schema_refuses_what_the_code_refuses(repository: Path) -> None:
+    schema = json.loads(workspace_schema())
+    for wrong in ({"nmae": "x"}, {"compute": {"a": {"memory": "4g"}}}, {"datastores": {"a": {}}}):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(wrong, schema)
+
+
+def test_every_field_of_a_target_is_described(repository: Path) -> None:
+    fields = json.loads(workspace_schema())["$defs"]["ComputeTargetConfig"]["properties"]
+    assert [name for name, field in fields.items() if not field.get("description")] == []
