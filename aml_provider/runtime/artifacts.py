@@ -34,7 +34,7 @@ def prepare(job: Job) -> None:
         try:
             os.mkdir(os.path.join(job.working_directory, name))
         except OSError:
-            continue  # there already, or a read-only working directory: a convenience less, the step itself may not need it
+            continue  # there already, or a read-only working directory: the step itself may not need them
 
 
 def collect(job: Job) -> str | None:

@@ -38,8 +38,12 @@ done
 
 # ------------------------------------------------------------------------------------------- without Python
 say() {
-    echo "aml: $*" >&2
-    [ -z "$log" ] || echo "aml: $*" >>"$log"
+    cat >&2 <<END
+aml: $*
+END
+    [ -z "$log" ] || cat >>"$log" <<END
+aml: $*
+END
 }
 
 # The value of a string in JSON: quotes and backslashes escaped, control characters left out.
@@ -126,7 +130,7 @@ stop() {
         trap '' TERM INT HUP
         sleep "${AML_GRACE_SECONDS:-10}"
         signal_command KILL
-    ) &
+    ) >/dev/null 2>&1 3<&- &
     killer=$!
 }
 
@@ -228,15 +232,22 @@ done
 trap '' TERM INT HUP USR2
 kill -KILL $killer $clock 2>/dev/null
 
-# The last of the output goes to stdout, if someone still takes it.
+# Waits for a process to end, at most 5 seconds: a reader that takes nothing must not keep the step.
+wait_shortly() {
+    (
+        sleep 5
+        kill -KILL "$1" 2>/dev/null
+    ) >/dev/null 2>&1 3<&- &
+    limit=$!
+    wait "$1" 2>/dev/null
+    kill -KILL "$limit" 2>/dev/null
+}
+
+# The last of the output goes to stdout: by the follower, or what it left if it was killed or had not begun yet.
 kill -USR1 "$follower" 2>/dev/null
-(
-    sleep 5
-    kill -KILL "$follower" 2>/dev/null
-) >/dev/null 2>&1 3<&- &
-limit=$!
-wait "$follower" 2>/dev/null
-kill -KILL "$limit" 2>/dev/null
+wait_shortly "$follower"
+cat <&3 2>/dev/null &
+wait_shortly $!
 
 error=
 [ "$(oom_kills)" -gt "$kills_before" ] && [ "$code" -ne 0 ] && [ -z "$stopped_by" ] && oom_killed=true

