@@ -26,7 +26,7 @@ class AzureMLFinder:
 def install() -> None:
     """Add the finder, unless it is there."""
     if AzureMLFinder not in sys.meta_path:
-        sys.meta_path.append(AzureMLFinder)  # type: ignore[arg-type]
+        sys.meta_path.append(AzureMLFinder)
 
 
 install()

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 #: Packages of v1 of which nothing is built.
-NOT_BUILT_PACKAGES = ("azureml.train", "azureml.contrib", "azureml.automl", "azureml.interpret", "azureml.opendatasets")
+NOT_BUILT_PACKAGES = (
+    "azureml.train",
+    "azureml.contrib",
+    "azureml.automl",
+    "azureml.interpret",
+    "azureml.opendatasets",
+)
 
 NOT_BUILT: dict[str, tuple[str, ...]] = {
     "azureml.core": (
@@ -41,9 +47,7 @@ NOT_BUILT: dict[str, tuple[str, ...]] = {
         "prepare_compute_target",
         "remove_legacy_compute_target",
     ),
-    "azureml.core.container_registry": (
-        "RegistryIdentity",
-    ),
+    "azureml.core.container_registry": ("RegistryIdentity",),
     "azureml.core.databricks": (
         "DatabricksCluster",
         "DatabricksEnvironment",
@@ -69,17 +73,13 @@ NOT_BUILT: dict[str, tuple[str, ...]] = {
         "SparkPackage",
         "SparkSection",
     ),
-    "azureml.core.keyvault": (
-        "Keyvault",
-    ),
+    "azureml.core.keyvault": ("Keyvault",),
     "azureml.core.model": (
         "InferenceConfig",
         "Model",
         "ModelPackage",
     ),
-    "azureml.core.resource_configuration": (
-        "ResourceConfiguration",
-    ),
+    "azureml.core.resource_configuration": ("ResourceConfiguration",),
     "azureml.core.run": (
         "InputDatasets",
         "LinkOutput",
@@ -121,35 +121,23 @@ NOT_BUILT: dict[str, tuple[str, ...]] = {
         "AzureDataLakeDatastore",
         "AzureDataLakeGen2Datastore",
     ),
-    "azureml.data.azure_my_sql_datastore": (
-        "AzureMySqlDatastore",
-    ),
-    "azureml.data.azure_postgre_sql_datastore": (
-        "AzurePostgreSqlDatastore",
-    ),
-    "azureml.data.azure_sql_database_datastore": (
-        "AzureSqlDatabaseDatastore",
-    ),
+    "azureml.data.azure_my_sql_datastore": ("AzureMySqlDatastore",),
+    "azureml.data.azure_postgre_sql_datastore": ("AzurePostgreSqlDatastore",),
+    "azureml.data.azure_sql_database_datastore": ("AzureSqlDatabaseDatastore",),
     "azureml.data.dataset_type_definitions": (
         "FileEncoding",
         "FileType",
         "HistogramCompareMethod",
         "SkipLinesBehavior",
     ),
-    "azureml.data.dbfs_datastore": (
-        "DBFSDatastore",
-    ),
-    "azureml.data.hdfs_datastore": (
-        "HDFSDatastore",
-    ),
+    "azureml.data.dbfs_datastore": ("DBFSDatastore",),
+    "azureml.data.hdfs_datastore": ("HDFSDatastore",),
     "azureml.data.output_dataset_config": (
         "HDFSOutputDatasetConfig",
         "LinkFileOutputDatasetConfig",
         "LinkTabularOutputDatasetConfig",
     ),
-    "azureml.data.sql_data_reference": (
-        "SqlDataReference",
-    ),
+    "azureml.data.sql_data_reference": ("SqlDataReference",),
     "azureml.data.stored_procedure_parameter": (
         "StoredProcedureParameter",
         "StoredProcedureParameterType",
@@ -198,9 +186,7 @@ NOT_BUILT: dict[str, tuple[str, ...]] = {
         "ModuleVersion",
         "ModuleVersionDescriptor",
     ),
-    "azureml.pipeline.core.pipeline_draft": (
-        "PipelineDraft",
-    ),
+    "azureml.pipeline.core.pipeline_draft": ("PipelineDraft",),
     "azureml.pipeline.core.pipeline_endpoint": (
         "PipelineEndpoint",
         "PipelineIdVersion",
@@ -229,9 +215,7 @@ NOT_BUILT: dict[str, tuple[str, ...]] = {
         "RScriptStep",
         "SynapseSparkStep",
     ),
-    "azureml.widgets": (
-        "ParallelRunStepDetails",
-    ),
+    "azureml.widgets": ("ParallelRunStepDetails",),
     "azureml.pipeline.steps.adla_step": (),
     "azureml.pipeline.steps.automl_step": (),
     "azureml.pipeline.steps.azurebatch_step": (),

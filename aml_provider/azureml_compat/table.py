@@ -63,7 +63,10 @@ _CONTAINER_REGISTRY = _from("environment", "ContainerRegistry")
 _DATA_REFERENCE = _from("data_reference", "DataReference")
 _DATAPATH = _from("datapath", "DataPath", "DataPathComputeBinding")
 _CONSUMPTION = _from("consumption", "DatasetConsumptionConfig")
-_FACTORIES = {**_from("dataset_factory", "FileDatasetFactory", "TabularDatasetFactory"), **_from("dataset_types", "DataType")}
+_FACTORIES = {
+    **_from("dataset_factory", "FileDatasetFactory", "TabularDatasetFactory"),
+    **_from("dataset_types", "DataType"),
+}
 _OUTPUTS = _from(
     "outputs",
     "MountOptions",

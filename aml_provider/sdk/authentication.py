@@ -1,5 +1,7 @@
-"""v1's authentication classes: accepted everywhere, without a meaning. There is no Azure identity here; credentials
-for stores and clusters are Airflow connections."""
+"""v1's authentication classes: accepted everywhere, without a meaning.
+
+There is no Azure identity here; credentials for stores and clusters are Airflow connections.
+"""
 
 from __future__ import annotations
 

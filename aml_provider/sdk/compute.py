@@ -86,8 +86,8 @@ class ComputeTarget(PartOfV1):
     def __init__(self, workspace: Workspace, name: str) -> None:
         if name not in known_targets(workspace):
             raise ComputeTargetException(
-                f"ComputeTargetNotFound: compute target {name!r} does not exist in workspace {workspace.name!r}; it has "
-                f"{sorted(known_targets(workspace)) or 'none'}. Declare it under `compute:` in workspace.yaml, or "
+                f"ComputeTargetNotFound: compute target {name!r} does not exist in workspace {workspace.name!r}; it "
+                f"has {sorted(known_targets(workspace)) or 'none'}. Declare it under `compute:` in workspace.yaml, or "
                 "create it with ComputeTarget.create."
             )
         self.workspace = workspace
@@ -109,7 +109,8 @@ class ComputeTarget(PartOfV1):
     @property
     def vm_size(self) -> str | None:
         """The VM size."""
-        return self.get_status().vm_size
+        size: str | None = self.get_status().vm_size
+        return size
 
     @staticmethod
     def create(workspace: Workspace, name: str, provisioning_configuration: Any) -> Any:
@@ -217,7 +218,7 @@ class AmlCompute(ComputeTarget):
         "get_active_runs": "look at Airflow's pool of this target",
     }
 
-    def wait_for_completion(
+    def wait_for_completion(  # type: ignore[override]  # v1 puts a parameter between
         self,
         show_output: bool = False,
         min_node_count: int | None = None,

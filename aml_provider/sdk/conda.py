@@ -20,7 +20,7 @@ _PYTHON = re.compile(r"^python\s*[=<>!~\s]|^python$")
 
 def package_name(requirement: str) -> str:
     """The name in a pip or conda requirement, in its normal form."""
-    match = _NAME.match(requirement.split("::")[-1])
+    match = _NAME.match(requirement.rsplit("::", maxsplit=1)[-1])
     return re.sub(r"[-_.]+", "-", match[1]).lower() if match else requirement
 
 
@@ -219,7 +219,7 @@ class CondaDependencies:
 
     def remove_pip_option(self, pip_option: str) -> None:
         """Remove an option by its name."""
-        name = pip_option.split()[0].split("=")[0]
+        name = pip_option.split(maxsplit=1)[0].split("=", maxsplit=1)[0]
         entries = self._pip()
         entries[:] = [p for p in entries if not p.startswith("-") or p.split()[0].split("=")[0] != name]
 

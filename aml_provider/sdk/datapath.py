@@ -29,7 +29,9 @@ class DataPath:
 
     def __init__(self, datastore: Any = None, path_on_datastore: str | None = None, name: str | None = None) -> None:
         if datastore is None:
-            raise PipelineError("DataPath: datastore is missing; give a datastore object, for example Datastore(ws, name).")
+            raise PipelineError(
+                "DataPath: datastore is missing; give a datastore object, for example Datastore(ws, name)."
+            )
         self._datastore = datastore
         self._path_on_datastore = path_on_datastore
         self._name = name
@@ -49,7 +51,9 @@ class DataPath:
         """``(datastore name, clean path)``."""
         return self.datastore_name, clean_path(self._path_on_datastore)
 
-    def create_data_reference(self, data_reference_name: str | None = None, datapath_compute_binding: Any = None) -> Any:
+    def create_data_reference(
+        self, data_reference_name: str | None = None, datapath_compute_binding: Any = None
+    ) -> Any:
         """A reference to this place."""
         from aml_provider.sdk.data_reference import DataReference
 

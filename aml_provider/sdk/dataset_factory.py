@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from aml_provider.sdk.dataset_types import DataType
 from aml_provider.sdk.datapath import DataPath
+from aml_provider.sdk.dataset_types import DataType
 from aml_provider.sdk.exceptions import UserErrorException
 from aml_provider.sdk.identity import clean_path
 from aml_provider.sdk.life import is_program

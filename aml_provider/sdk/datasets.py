@@ -308,15 +308,15 @@ class TabularDataset(AbstractDataset):
     """Files in datastores, read as one table."""
 
     DATASET_TYPE: ClassVar[str] = "tabular"
-    NOT_BUILT: ClassVar[dict[str, str]] = {
-        name: "transform the table in a step's script"
-        for name in (
-            "with_timestamp_columns", "timestamp_columns", "to_dask_dataframe", "to_spark_dataframe", "skip", "take",
-            "take_sample", "random_split", "keep_columns", "partition_by", "filter", "drop_columns",
-            "to_parquet_files", "to_csv_files", "time_before", "time_after", "time_recent", "time_between",
-            "submit_profile_run", "get_profile", "get_profile_runs", "download", "mount",
-        )
-    }  # fmt: skip
+    NOT_BUILT: ClassVar[dict[str, str]] = dict.fromkeys(
+        (
+            *("with_timestamp_columns", "timestamp_columns", "to_dask_dataframe", "to_spark_dataframe", "skip", "take"),
+            *("take_sample", "random_split", "keep_columns", "partition_by", "filter", "drop_columns"),
+            *("to_parquet_files", "to_csv_files", "time_before", "time_after", "time_recent", "time_between"),
+            *("submit_profile_run", "get_profile", "get_profile_runs", "download", "mount"),
+        ),
+        "transform the table in a step's script",
+    )
 
     def to_pandas_dataframe(self, on_error: str = "null", out_of_range_datetime: str = "null") -> Any:
         """The table as a pandas data frame; a null object while the file is parsed.
@@ -327,7 +327,7 @@ class TabularDataset(AbstractDataset):
             from aml_provider.sdk.null import NULL
 
             return NULL
-        import pandas as pd
+        import pandas as pd  # type: ignore[import-untyped]
 
         form = self.tabular or TabularFormat(format="delimited")
         files = [store.local_path(path) for store, path in self._files()]

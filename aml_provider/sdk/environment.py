@@ -259,7 +259,7 @@ class Environment(PartOfV1):
     @staticmethod
     def load_from_directory(path: str) -> Environment:
         """The environment that :meth:`save_to_directory` wrote."""
-        file = existing_file(os.path.join(path, "azureml_environment.json"), "environment")  # noqa: PTH118
+        file = existing_file(os.path.join(path, "azureml_environment.json"), "environment")
         made = _restored(0, json.loads(file.read_text(encoding="utf-8")))
         made.version = None
         return made
@@ -275,9 +275,7 @@ def _restored(version: int, record: dict[str, Any]) -> Environment:
 
 def _with_packages(name: str, conda_specification: str | None, pip_requirements: str | None) -> Environment:
     if conda_specification is not None and pip_requirements is not None:
-        raise UserErrorException(
-            f"Environment {name!r}: give conda_specification or pip_requirements, not both."
-        )
+        raise UserErrorException(f"Environment {name!r}: give conda_specification or pip_requirements, not both.")
     if conda_specification is not None:
         return Environment.from_conda_specification(name, conda_specification)
     if pip_requirements is not None:

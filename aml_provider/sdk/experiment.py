@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from aml_provider.sdk.build.pipeline import Draft, build, options
@@ -162,7 +163,7 @@ class Experiment(PartOfV1):
         backend = submit(spec, draft.source, workspace.loaded)
         if life is Life.PARSE:
             return None
-        remember(workspace.name, self._name, backend)
+        remember(backend, spec)
         return backend
 
     # --- runs -----------------------------------------------------------------------------------------------
@@ -200,10 +201,8 @@ class Experiment(PartOfV1):
         if not is_program():
             return []
         names = dict.fromkeys(name for name, _ in submitted(workspace.name))
-        try:
+        with suppress(NotSupportedError):  # then those of this process are what is known
             names.update(dict.fromkeys(ask("list_experiments", workspace.loaded)))
-        except NotSupportedError:
-            pass  # then those of this process are what is known
         return [Experiment(workspace, name) for name in names if experiment_name in (None, name)]
 
     @staticmethod

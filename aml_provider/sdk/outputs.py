@@ -6,8 +6,8 @@ import copy
 from typing import Any, TypeVar
 
 from aml_provider.sdk.consumption import DIRECT_MODE, MOUNT_MODE, DatasetConsumptionConfig
-from aml_provider.sdk.dataset_types import PromoteHeadersBehavior
 from aml_provider.sdk.datapath import check_mode
+from aml_provider.sdk.dataset_types import PromoteHeadersBehavior
 from aml_provider.sdk.identity import Identity, clean_path
 from aml_provider.spec.errors import NotSupportedError, PipelineError
 from aml_provider.spec.models import Registration, TabularFormat

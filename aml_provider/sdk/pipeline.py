@@ -109,7 +109,7 @@ class Pipeline(PartOfV1):
             return NULL
         raise NotSupportedError(
             "Pipeline.publish is not available in this version: submit the pipeline instead, "
-            "Experiment(ws, name).submit(pipeline). In Airflow its DAG can then be triggered and scheduled like any other."
+            "Experiment(ws, name).submit(pipeline). In Airflow its DAG can then be triggered like any other."
         )
 
     @staticmethod

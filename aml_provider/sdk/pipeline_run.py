@@ -30,7 +30,7 @@ class PipelineRun(Run):
         """The pipeline run with this id."""
         return Run.get(workspace, run_id)
 
-    def wait_for_completion(  # type: ignore[override]
+    def wait_for_completion(
         self, show_output: bool = True, timeout_seconds: float = sys.maxsize, raise_on_error: bool = True
     ) -> str:
         """Wait until the run has ended.
@@ -55,23 +55,31 @@ class PipelineRun(Run):
 
         :raises UserErrorException: there is none.
         """
-        from aml_provider.sdk.step_run import PortDataReference
-
-        named: dict[str, Any] = getattr(self._backend, "pipeline_outputs", None) or {}
-        place = named.get(pipeline_output_name)
-        if place is None:
-            for step in self._backend.steps():
-                if pipeline_output_name in step.outputs:
-                    place = (step.key, pipeline_output_name)
-                    break
-        if place is None:
+        named = self._pipeline_outputs()
+        if pipeline_output_name not in named:
             raise UserErrorException(
-                f"Pipeline run {self.id} has no output named {pipeline_output_name!r}; "
-                f"it has {sorted(named) or 'none'}. (Outputs exist once their step has finished.)"
+                f"Pipeline run {self.id} has no output named {pipeline_output_name!r}; it has "
+                f"{', '.join(map(repr, named)) or 'none'}. Pass pipeline_output_name= to the step's PipelineData."
             )
-        key, output = place
-        step = next(s for s in self.get_children() if s.key == key)
-        return PortDataReference.of(step, output)
+        key, output = named[pipeline_output_name]
+        return next(step for step in self.get_children() if step.key == key).get_output_data(output)
+
+    def _pipeline_outputs(self) -> dict[str, tuple[str, str]]:
+        """``pipeline_output_name`` -> ``(step key, output name)``."""
+        from aml_provider.sdk.submission import spec_of
+
+        spec = spec_of(self._backend)
+        if spec is None:
+            raise NotSupportedError(
+                f"Pipeline run {self.id} was submitted by another program, so its pipeline outputs' names are not known "
+                "here; use find_step_run(step)[0].get_output_data(output)."
+            )
+        return {
+            output.pipeline_output_name: (step.key, output.name)
+            for step in spec.steps
+            for output in step.outputs
+            if output.pipeline_output_name is not None
+        }
 
     def publish_pipeline(
         self, name: str, description: str, version: str, continue_on_step_failure: bool | None = None, **kwargs: Any

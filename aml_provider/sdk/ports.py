@@ -5,8 +5,8 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from aml_provider.sdk.dataset_types import PromoteHeadersBehavior
 from aml_provider.sdk.datapath import check_mode
+from aml_provider.sdk.dataset_types import PromoteHeadersBehavior
 from aml_provider.sdk.identity import Identity
 from aml_provider.spec.errors import PipelineError
 from aml_provider.spec.models import Registration, TabularFormat

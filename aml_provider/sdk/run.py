@@ -1,4 +1,7 @@
-"""v1 ``Run`` as a handle: what a program asks about a run from outside. (Inside a step, the runtime has its own.)"""
+"""v1 ``Run`` as a handle: what a program asks about a run from outside.
+
+Inside a step, the runtime has a ``Run`` of its own.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,9 @@ class Run(PartOfV1):
         **dict.fromkeys(
             ("log", "log_list", "log_row", "log_table", "log_image", "log_confusion_matrix", "log_accuracy_table"), _LOG
         ),
-        **dict.fromkeys(("log_residuals", "log_predictions", "start", "create_children", "child_run", "complete"), _LOG),
+        **dict.fromkeys(
+            ("log_residuals", "log_predictions", "start", "create_children", "child_run", "complete"), _LOG
+        ),
         **dict.fromkeys(("fail", "flush", "submit_child", "tag", "set_tags", "remove_tags", "add_properties"), _LOG),
         **dict.fromkeys(("upload_file", "upload_files", "upload_folder", "register_model"), _LOG),
         **dict.fromkeys(("get_file_names", "download_file", "download_files", "get_all_logs"), _FILES),
@@ -176,7 +181,10 @@ class Run(PartOfV1):
 
     def get_tags(self) -> dict[str, str]:
         """The run's tags."""
-        return dict(getattr(self._backend, "tags", None) or {})
+        from aml_provider.sdk.submission import spec_of
+
+        spec = spec_of(self._backend)
+        return dict(spec.submit.tags if spec is not None else getattr(self._backend, "tags", {}))
 
     def get_properties(self) -> dict[str, str]:
         """Where the run is in Airflow."""

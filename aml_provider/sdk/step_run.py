@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from aml_provider.sdk.experiment import Experiment
 
 
+#: Seconds that no step takes; v1's "for ever" is sys.maxsize, more than a clock can count.
+FOR_EVER = 1e9
+
+
 class StepRun(Run):
     """One step of a submitted pipeline."""
 
@@ -100,7 +104,7 @@ class StepRun(Run):
         """A step run has none."""
         return iter(())
 
-    def wait_for_completion(  # type: ignore[override]
+    def wait_for_completion(
         self, show_output: bool = True, timeout_seconds: float = sys.maxsize, raise_on_error: bool = True
     ) -> str:
         """Wait until the step has ended.
@@ -109,7 +113,7 @@ class StepRun(Run):
         :raises ActivityFailedException: it failed and ``raise_on_error`` is true.
         :return: the state.
         """
-        end = time.monotonic() + min(timeout_seconds, threading_max())
+        end = time.monotonic() + min(timeout_seconds, FOR_EVER)
         shown = 0
         while True:
             step = self._info
@@ -168,13 +172,6 @@ class StepRun(Run):
                 f"(it is {step.state.value})."
             )
         return step.outputs[name]
-
-
-def threading_max() -> float:
-    """The longest time that a clock can wait, in seconds."""
-    import threading
-
-    return threading.TIMEOUT_MAX
 
 
 class StepRunOutput:
@@ -271,7 +268,9 @@ class PortDataReference:
         overwrite: bool | None = None,
     ) -> InputPortBinding:
         """The data as an input of another pipeline."""
-        return InputPortBinding(input_name or self.name, self.data_reference, mode or "mount", path_on_compute, overwrite)
+        return InputPortBinding(
+            input_name or self.name, self.data_reference, mode or "mount", path_on_compute, overwrite
+        )
 
     def __repr__(self) -> str:
         return f"PortDataReference({self.datastore_name}/{self.path_on_datastore})"

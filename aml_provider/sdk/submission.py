@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from aml_provider.sdk.backend import RunBackend
@@ -13,12 +14,21 @@ if TYPE_CHECKING:
     from aml_provider.spec.models import PipelineSpec
     from aml_provider.workspace.resolved import LoadedWorkspace
 
-__all__ = ["PipelineSource", "ask", "find_run", "remember", "submit", "submitted"]
+__all__ = ["PipelineSource", "ask", "find_run", "remember", "spec_of", "submit", "submitted"]
 
 IMPLEMENTATION = "aml_provider.submission"
 
-# Runs submitted by this process, the newest last: (workspace name, experiment, run).
-_submitted: list[tuple[str, str, RunBackend]] = []
+
+@dataclass(frozen=True)
+class Submitted:
+    """A run of this process."""
+
+    run: RunBackend
+    spec: PipelineSpec
+
+
+# The newest last.
+_submitted: list[Submitted] = []
 
 
 def submit(spec: PipelineSpec, source: PipelineSource, workspace: LoadedWorkspace) -> RunBackend:
@@ -27,14 +37,23 @@ def submit(spec: PipelineSpec, source: PipelineSource, workspace: LoadedWorkspac
     return backend
 
 
-def remember(workspace: str, experiment: str, run: RunBackend) -> None:
+def remember(run: RunBackend, spec: PipelineSpec) -> None:
     """Keep a run of this process, so that ``Experiment.get_runs`` lists it."""
-    _submitted.append((workspace, experiment, run))
+    _submitted.append(Submitted(run, spec))
+
+
+def spec_of(run: RunBackend) -> PipelineSpec | None:
+    """What was submitted, for a run of this process."""
+    return next((s.spec for s in reversed(_submitted) if s.run is run), None)
 
 
 def submitted(workspace: str, experiment: str | None = None) -> list[tuple[str, RunBackend]]:
     """``(experiment, run)`` of this process's runs, the newest first."""
-    return [(e, r) for w, e, r in reversed(_submitted) if w == workspace and experiment in (None, e)]
+    return [
+        (s.spec.submit.experiment, s.run)
+        for s in reversed(_submitted)
+        if s.spec.workspace == workspace and experiment in (None, s.spec.submit.experiment)
+    ]
 
 
 def ask(question: str, *arguments: Any) -> Any:

@@ -107,7 +107,7 @@ class Workspace(PartOfV1):
         """
         source = calling_source()
         if path is not None and str(path).endswith((".yaml", ".yml")):
-            return Workspace.of(load_workspace(find_file(path, source) or path))
+            return Workspace.of(load_workspace(find_file(path, source) or Path(path)))
         loaded = load_workspace(beside=source.folder)
         if path is None:
             config = _upward(Path.cwd()) or _upward(source.folder)
@@ -284,9 +284,7 @@ class Workspace(PartOfV1):
         """Name -> newest version of each registered environment."""
         from aml_provider.sdk.environment import Environment
 
-        return NamedMapping(
-            "environment", "Make it with Environment(...) and register it.", Environment.list(self)
-        )
+        return NamedMapping("environment", "Make it with Environment(...) and register it.", Environment.list(self))
 
     @property
     def experiments(self) -> dict[str, Any]:
@@ -376,5 +374,8 @@ def _renamed(loaded: LoadedWorkspace, config: Path) -> LoadedWorkspace:
     if not isinstance(content, dict) or not isinstance(content.get("workspace_name"), str):
         raise UserErrorException(f"{config} names no workspace; it needs the key 'workspace_name'.")
     return loaded.renamed(
-        content["workspace_name"], content.get("subscription_id"), content.get("resource_group"), content.get("location")
+        content["workspace_name"],
+        content.get("subscription_id"),
+        content.get("resource_group"),
+        content.get("location"),
     )

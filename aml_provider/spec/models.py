@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, Union
 
 from pydantic import BaseModel, ConfigDict, Field
 
-SPEC_VERSION = 1
+SPEC_VERSION: Literal[1] = 1
 
 
 class Model(BaseModel):

@@ -29,9 +29,7 @@ def arguments(step: PipelineStep, data: StepData, parameters: Parameters, *, exp
     :param expand: put the path for ``$AZUREML_DATAREFERENCE_<name>`` in text; a shell does that by itself.
     :raises PipelineError: a word that cannot be one; names the step and the place.
     """
-    return tuple(
-        _argument(item, step, data, parameters, expand, place) for place, item in enumerate(step.arguments, 1)
-    )
+    return tuple(_argument(item, step, data, parameters, expand, place) for place, item in enumerate(step.arguments, 1))
 
 
 def _argument(
@@ -55,7 +53,9 @@ def _argument(
     if isinstance(item, (DataReference, DataPath, InputPortBinding, PipelineDataset, DatasetConsumptionConfig, tuple)):
         raise PipelineError(f"{what}, {item!r}, is not in the step's inputs; add it there.")
     if isinstance(getattr(item, "identity", None), Identity):
-        raise PipelineError(f"{what}, {item!r}, is in neither the step's inputs nor its outputs; add it to one of them.")
+        raise PipelineError(
+            f"{what}, {item!r}, is in neither the step's inputs nor its outputs; add it to one of them."
+        )
     if isinstance(item, os.PathLike):
         return Text(value=os.fspath(item))
     raise PipelineError(
@@ -105,7 +105,9 @@ def step_parameters(params: dict[str, Any], step: PipelineStep, parameters: Para
     made: dict[str, Part] = {}
     for name, value in params.items():
         if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_\-]*", name):
-            raise PipelineError(f"Step {step.name!r}: params has the key {name!r}; use letters, digits and underscores.")
+            raise PipelineError(
+                f"Step {step.name!r}: params has the key {name!r}; use letters, digits and underscores."
+            )
         if isinstance(value, PipelineParameter):
             if value.type is ParameterType.DATAPATH:
                 raise PipelineError(f"Step {step.name!r}: params[{name!r}] is a data path; pass it in inputs.")

@@ -20,12 +20,12 @@ def script_directory(step: ScriptStep, script: str, default: str | None, source:
     :raises PipelineError: no such directory, or none with the script.
     """
     wanted = _wanted(step, default)
-    places = [place for place in candidates(wanted, source) if os.path.isdir(place)]  # noqa: PTH112
+    places = [place for place in candidates(wanted, source) if os.path.isdir(place)]
     if not places:
         raise PipelineError(_missing(step, wanted, source))
     # Many steps ask for few files: plain os.path calls keep a pipeline of a hundred steps fast to build.
     for place in places:
-        if os.path.isfile(os.path.join(place, script)):  # noqa: PTH113, PTH118
+        if os.path.isfile(os.path.join(place, script)):
             return _portable(place, wanted, source)
     raise PipelineError(
         f"Step {step.name!r}: script {script!r} does not exist in source_directory {wanted!r} "
@@ -41,18 +41,18 @@ def command_directory(step: ScriptStep, default: str | None, source: PipelineSou
     if step.source_directory is not None or default is not None:
         wanted = _wanted(step, default)
         for place in candidates(wanted, source):
-            if os.path.isdir(place):  # noqa: PTH112
+            if os.path.isdir(place):
                 return _portable(place, wanted, source)
         raise PipelineError(_missing(step, wanted, source))
     for place in candidates(".", source):
-        if any(os.path.isfile(os.path.join(place, word)) for word in _relative_words(step.arguments)):  # noqa: PTH113, PTH118
+        if any(os.path.isfile(os.path.join(place, word)) for word in _relative_words(step.arguments)):
             return _portable(place, ".", source)
     return None
 
 
 def _wanted(step: ScriptStep, default: str | None) -> str:
     wanted = step.source_directory if step.source_directory is not None else default
-    return "." if wanted in (None, "") else os.fspath(wanted)  # type: ignore[arg-type]
+    return os.fspath(wanted) if wanted else "."
 
 
 def _missing(step: ScriptStep, wanted: str, source: PipelineSource) -> str:

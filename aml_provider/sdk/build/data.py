@@ -216,9 +216,9 @@ class StepData:
             return self._reference_input(item.name, self._produced(item), "mount")
         if isinstance(item, DataReference):
             store, path = item.location
-            source = DatastoreSource(location=DataLocation(datastore=store, path=path))
+            place = DatastoreSource(location=DataLocation(datastore=store, path=path))
             return self._reference_input(
-                item.data_reference_name, source, item.mode, item.path_on_compute, item.overwrite
+                item.data_reference_name, place, item.mode, item.path_on_compute, item.overwrite
             )
         if isinstance(item, OutputDatasetConfig):
             return self._dataset_input(item.as_input())
@@ -232,9 +232,13 @@ class StepData:
         if isinstance(item, tuple) and len(item) == 2 and isinstance(item[1], DataPathComputeBinding):
             return self._bound_path(*item)
         if isinstance(item, AbstractDataset):
-            raise self._error(f"{item!r} is a dataset without an input name; pass dataset.as_named_input('name') instead.")
+            raise self._error(
+                f"{item!r} is a dataset without an input name; pass dataset.as_named_input('name') instead."
+            )
         if isinstance(item, DataPath):
-            raise self._error(f"{item!r} needs a way to read it; pass (datapath, DataPathComputeBinding(mode='mount')).")
+            raise self._error(
+                f"{item!r} needs a way to read it; pass (datapath, DataPathComputeBinding(mode='mount'))."
+            )
         raise self._error(f"{item!r} cannot be an input; use PipelineData, a DataReference or a dataset input.")
 
     def _port_input(self, binding: InputPortBinding) -> StepInput:

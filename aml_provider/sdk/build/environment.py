@@ -32,7 +32,9 @@ def environment_spec(step: str, config: RunConfiguration | None, source: Pipelin
         )
     environment = config.environment
     if isinstance(environment, str) or environment is None:
-        raise PipelineError(f"Step {step!r}: the run configuration's environment is {environment!r}, not an Environment.")
+        raise PipelineError(
+            f"Step {step!r}: the run configuration's environment is {environment!r}, not an Environment."
+        )
     image = environment.docker.base_image
     shm_size = environment.docker.shm_size
     if shm_size is None and config.docker is not None and config.docker.shm_size != _DEFAULT_SHM_SIZE:

@@ -37,8 +37,8 @@ class Parameters:
         # 1 == True == 1.0 in Python: the types must agree too.
         if known != made or known.type is not made.type:
             raise PipelineError(
-                f"Two different pipeline parameters are named {parameter.name!r}: one with default {known.default!r} in "
-                f"step {user!r}, one with default {made.default!r} in step {step!r}; use one object, or two names."
+                f"Two different pipeline parameters are named {parameter.name!r}: one with default {known.default!r} "
+                f"in step {user!r}, one with default {made.default!r} in step {step!r}; use one object, or two names."
             )
 
     def all(self) -> tuple[Parameter, ...]:
@@ -58,8 +58,8 @@ def _location(name: str, value: Any) -> dict[str, str]:
     if isinstance(value, AbstractDataset):
         if len(value.locations) != 1:
             raise PipelineError(
-                f"Pipeline parameter {name!r}: a dataset of {len(value.locations)} places cannot be a parameter's value "
-                "in this version; use a dataset of one place, which may be a pattern."
+                f"Pipeline parameter {name!r}: a dataset of {len(value.locations)} places cannot be a parameter's "
+                "value in this version; use a dataset of one place, which may be a pattern."
             )
         return {"datastore": value.locations[0].datastore, "path": value.locations[0].path}
     if isinstance(value, DataPath):

@@ -45,7 +45,9 @@ class PipelineStep:
         resource_inputs: Any = None,
     ) -> None:
         if not isinstance(name, str) or not name:
-            raise PipelineError(f"{type(self).__name__}: the step's name is {name!r}, but must be text that is not empty.")
+            raise PipelineError(
+                f"{type(self).__name__}: the step's name is {name!r}, but must be text that is not empty."
+            )
         self.name = name
         self.inputs = _as_list(inputs, f"Step {name!r}: inputs")
         self.outputs = _as_list(outputs, f"Step {name!r}: outputs")
@@ -130,7 +132,7 @@ def warn_hash_paths(name: str, hash_paths: Iterable[str] | None) -> None:
     """v1 stopped using ``hash_paths``; it is accepted and ignored."""
     if hash_paths:
         warnings.warn(
-            f"Step {name!r}: hash_paths is ignored; the whole source_directory counts, use .amlignore to leave files out.",
+            f"Step {name!r}: hash_paths is ignored: all of source_directory counts; .amlignore leaves files out.",
             DeprecationWarning,
             stacklevel=3,
         )

@@ -37,7 +37,9 @@ class CommandStep(ScriptStep):
         if command is None and runconfig is not None:
             command = runconfig.command
         if not command:
-            raise PipelineError(f"CommandStep {name!r}: command is missing; pass command= or a runconfig with a command.")
+            raise PipelineError(
+                f"CommandStep {name!r}: command is missing; pass command= or a runconfig with a command."
+            )
         words = [command] if isinstance(command, str) else command
         super().__init__(
             name or _default_name(words),
