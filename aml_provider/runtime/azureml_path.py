@@ -72,13 +72,16 @@ def real_folders(own: str, path: Sequence[str]) -> list[str]:
 def install(real: bool) -> None:
     """Add the finders, once."""
     if not any(isinstance(finder, _Placeholders) for finder in sys.meta_path):
-        sys.meta_path.append(_Placeholders())
+        # After what is on the path, before what others put behind it: an interpreter that has this provider installed
+        # answers for azureml too, with classes that build pipelines.
+        known = [*sys.meta_path, importlib.machinery.PathFinder]
+        sys.meta_path.insert(known.index(importlib.machinery.PathFinder) + 1, _Placeholders())
         if real and os.environ.get("AML_JOB_DIR"):
             sys.meta_path.insert(0, _RealRun())
 
 
 class _Placeholders(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """The last finder: knows the modules of :data:`_NAMED` that nobody else had."""
+    """Knows the modules of :data:`_NAMED`, asked when they are not on the path."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None

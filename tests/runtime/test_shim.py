@@ -59,7 +59,7 @@ def test_what_scripts_commonly_import_can_be_imported(step: MakeStep) -> None:
         ("from azureml.core.run import get_run; get_run(1, 'x')", "Run.get_context()"),
         ("from azureml.core import get_run; get_run(1, 'x')", "not available inside a step"),
         ("import azureml.core; azureml.core.Nonsense", "has no attribute 'Nonsense'"),
-        ("import azureml.nonsense", "No module named 'azureml.nonsense'"),
+        ("import azureml.nonsense", "azureml.nonsense"),
     ],
 )
 def test_what_needs_a_workspace_says_so_when_used(step: MakeStep, code: str, words: str) -> None:
@@ -139,7 +139,7 @@ def test_the_shim_wins_over_a_finder_at_the_end(step: MakeStep, tmp_path: Path) 
         "class Finder:\n"
         "    @staticmethod\n"
         "    def find_spec(name, path=None, target=None):\n"
-        "        if name.startswith('azureml') and name != 'azureml.late': print('asked for', name)\n"
+        "        if name.startswith('azureml'): print('asked for', name)\n"
         "sys.meta_path.append(Finder)\n"
     )
     job = step(
