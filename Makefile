@@ -4,6 +4,15 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 READY := .venv/.ready
 
+# Where dags/workspace.yaml has MLflow keep the samples' runs, and what says the latest one of a pipeline.
+TRACKING := sqlite:///$(CURDIR)/.aml/mlflow.db
+define LATEST_RUN
+import mlflow
+(run,) = mlflow.search_runs(experiment_names=['digits'], filter_string='tags.sample = \"digits\"', max_results=1, output_format='list')
+print('MLflow run', run.info.run_id, 'in experiment digits:', run.info.status)
+endef
+export LATEST_RUN
+
 .PHONY: help setup demo test lint format bench constraints clean
 .DEFAULT_GOAL := help
 
@@ -33,8 +42,8 @@ $(READY): pyproject.toml constraints.txt packaging/aml_provider_azureml.pth
 
 demo: $(READY)
 	@$(BIN)/aml run dags/digits_pipeline.py
-	@echo
-	@echo "The run in MLflow's pages: $(BIN)/mlflow ui --backend-store-uri sqlite:///$(CURDIR)/.aml/mlflow.db"
+	@MLFLOW_TRACKING_URI=$(TRACKING) $(BIN)/python -c "$$LATEST_RUN"
+	@echo "to look at it: $(BIN)/mlflow ui --backend-store-uri $(TRACKING)"
 
 test: lint
 	@$(BIN)/python -m pytest
