@@ -103,3 +103,23 @@ class WebserviceException(AzureMLException):
 
 class WorkspaceException(AzureMLException):
     """Kept so that scripts can name it; never raised inside a step."""
+
+
+class AzureMLAggregatedException(AzureMLException):
+    """Kept so that scripts can name it; never raised inside a step."""
+
+
+class DatasetTimestampMissingError(AzureMLException):
+    """Kept so that scripts can name it; never raised inside a step."""
+
+
+class DiscoveryUrlNotFoundException(AzureMLException):
+    """Kept so that scripts can name it; never raised inside a step."""
+
+
+class ParallelRunException(AzureMLException):
+    """Kept so that scripts can name it; never raised inside a step."""
+
+
+class WorkspacePrivateEndpointException(AzureMLException):
+    """Kept so that scripts can name it; never raised inside a step."""

@@ -11,9 +11,10 @@ from .job import Job, load_job
 from .run_cloud import RunCloud
 from .run_files import RunFiles
 from .run_metrics import RunMetrics
+from .run_tags import RunTags
 from .store import OfflineStore, StepStore
 from .unavailable import unavailable
-from .values import number_texts
+from .values import as_texts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 _current: dict[str, Run] = {}
 
 
-class Run(RunMetrics, RunFiles, RunCloud):
+class Run(RunMetrics, RunTags, RunFiles, RunCloud):
     """The run of this step, its parent (the pipeline's run) or one of its child runs.
 
     Scripts get it from :meth:`get_context`. What they report is in the run's journal when the call returns.
@@ -137,16 +138,6 @@ class Run(RunMetrics, RunFiles, RunCloud):
         """Name -> path of the step's outputs."""
         return output_datasets([] if self._job is None else self._job.outputs)
 
-    @property
-    def tags(self) -> dict[str, str | None]:
-        """The run's tags now."""
-        return self.get_tags()
-
-    @property
-    def properties(self) -> dict[str, str | None]:
-        """The run's properties now."""
-        return self.get_properties()
-
     def get_portal_url(self) -> str:
         """Empty: there is no portal."""
         return self.portal_url
@@ -175,50 +166,6 @@ class Run(RunMetrics, RunFiles, RunCloud):
             "outputDatasets": dict(self.output_datasets),
             "logFiles": {},
         }
-
-    def tag(self, key: str, value: Any = None) -> None:
-        """Set a tag, with or without a value."""
-        self.set_tags({key: value})
-
-    def set_tags(self, tags: dict[str, Any]) -> None:
-        """Set several tags; other tags stay."""
-        for key, value in number_texts(tags).items():
-            self._record({"type": "tag", "key": key, "value": value})
-
-    def get_tags(self) -> dict[str, str | None]:
-        """The tags the run was submitted with and what was set since."""
-        tags = number_texts(self._job.run.get("tags")) if self._job is not None and self._child is None else {}
-        for event in self._recorded("tag", "remove_tag"):
-            if event["type"] == "tag":
-                tags[event["key"]] = event["value"]
-            else:
-                tags.pop(event["key"], None)
-        return tags
-
-    def remove_tags(self, tags: str | Sequence[str]) -> None:
-        """Remove a tag, or several."""
-        for key in [tags] if isinstance(tags, str) else tags:
-            self._record({"type": "remove_tag", "key": str(key)})
-
-    def add_properties(self, properties: dict[str, Any]) -> None:
-        """Add properties, which cannot be changed afterwards.
-
-        :raises UserErrorException: when a property has another value already.
-        """
-        known = self.get_properties()
-        new = number_texts(properties)
-        for key, value in new.items():
-            if known.get(key, value) != value:
-                raise UserErrorException(
-                    f'The property "{key}" of the run is {known[key]!r} and cannot become {value!r}: '
-                    "properties are set once; use a tag for what changes."
-                )
-        for key, value in new.items():
-            self._record({"type": "property", "key": key, "value": value})
-
-    def get_properties(self) -> dict[str, str | None]:
-        """The properties added so far."""
-        return {event["key"]: event["value"] for event in self._recorded("property")}
 
     def child_run(self, name: str | None = None, run_id: str | None = None, outputs: Any = None) -> Run:
         """Start a child run: metrics, tags and files of a part of this script.
@@ -376,5 +323,5 @@ def _has(actual: dict[str, str | None], wanted: Any) -> bool:
     if wanted is None:
         return True
     if isinstance(wanted, dict):
-        return all(key in actual and actual[key] == value for key, value in number_texts(wanted).items())
+        return all(key in actual and actual[key] == value for key, value in as_texts(wanted).items())
     return all(key in actual for key in ([wanted] if isinstance(wanted, str) else wanted))

@@ -10,7 +10,7 @@ from .files import regular_files
 from .run_base import RunBase
 from .store import artifact_name
 from .unavailable import unavailable
-from .values import number_texts
+from .values import as_texts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ class RunFiles(RunBase):
                 f'The model "{model_name}" cannot be registered: the run has no file or folder "{path}". Write it to '
                 f"./outputs or upload it first. The run has: {_listed(self._store.names())}."
             )
-        model = StepModel(model_name, path, number_texts(tags), number_texts(properties))
+        model = StepModel(model_name, path, as_texts(tags), as_texts(properties))
         self._record(
             {
                 "type": "model",

@@ -100,7 +100,7 @@ def from_json(value: Any) -> Any:
     return _WORDS.get(value, value) if isinstance(value, str) else value
 
 
-def number_texts(mapping: Mapping[Any, Any] | None) -> dict[str, str | None]:
+def as_texts(mapping: Mapping[Any, Any] | None) -> dict[str, str | None]:
     """Tags and properties: names and values as text; a tag may have no value."""
     return {str(key): None if value is None else str(value) for key, value in (mapping or {}).items()}
 
