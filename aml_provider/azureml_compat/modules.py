@@ -19,7 +19,7 @@ def not_available(name: str) -> ImportError:
 
     return ImportError(
         f"{name} is not available in this version of {DISTRIBUTION} ({aml_provider.__version__}). "
-        "docs/compatibility.md lists the names of Azure ML SDK v1 that are.",
+        "docs/not-supported.md says what to use instead.",
         name=name,
     )
 

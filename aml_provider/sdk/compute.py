@@ -10,6 +10,7 @@ from aml_provider.sdk.life import is_program
 from aml_provider.sdk.unavailable import PartOfV1
 from aml_provider.spec.errors import NotSupportedError
 from aml_provider.spec.models import ComputeSpec
+from aml_provider.workspace.vm_sizes import vm_size
 
 if TYPE_CHECKING:
     from aml_provider.sdk.workspace import Workspace
@@ -128,8 +129,9 @@ class ComputeTarget(PartOfV1):
         spec = ComputeSpec(
             name=name, vm_size=config.vm_size or None, min_nodes=config.min_nodes, max_nodes=config.max_nodes
         )
-        # A VM size that nobody knows is found here, at the author's line.
-        workspace.loaded.compute(name, {name: spec})
+        if spec.vm_size is not None:
+            # A VM size that nobody knows is found here, at the author's line.
+            vm_size(spec.vm_size)
         workspace.shared.provisioned[name] = spec
         workspace.shared.removed.discard(name)
         return config.compute_type(workspace, name)

@@ -71,8 +71,8 @@ class PipelineRun(Run):
         spec = spec_of(self._backend)
         if spec is None:
             raise NotSupportedError(
-                f"Pipeline run {self.id} was submitted by another program, so its pipeline outputs' names are not known "
-                "here; use find_step_run(step)[0].get_output_data(output)."
+                f"Pipeline run {self.id} was submitted by another program, so the names of its pipeline outputs are "
+                "not known here; use find_step_run(step)[0].get_output_data(output)."
             )
         return {
             output.pipeline_output_name: (step.key, output.name)

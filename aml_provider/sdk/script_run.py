@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from aml_provider.sdk.run import Run, _chosen
 from aml_provider.sdk.script_run_config import ScriptRunConfig
@@ -10,6 +10,9 @@ from aml_provider.sdk.steps.base import PipelineStep
 from aml_provider.sdk.steps.command import CommandStep
 from aml_provider.sdk.steps.python_script import PythonScriptStep
 from aml_provider.spec.errors import PipelineError
+
+if TYPE_CHECKING:
+    from aml_provider.sdk.experiment import Experiment
 
 
 def step_of(config: ScriptRunConfig) -> PipelineStep:
@@ -39,6 +42,10 @@ class ScriptRun(Run):
     """A submitted script."""
 
     RUN_TYPE: ClassVar[str] = "azureml.scriptrun"
+
+    def __init__(self, experiment: Experiment, run_id: str, directory: str | None = None, **kwargs: Any) -> None:
+        super().__init__(experiment, run_id)
+        self.directory = directory
 
     def get_metrics(
         self, name: str | None = None, recursive: bool = False, run_type: Any = None, populate: bool = False

@@ -86,6 +86,8 @@ class Workspace(PartOfV1):
     def _set(self, loaded: LoadedWorkspace, sku: str = "basic", tags: dict[str, str] | None = None) -> None:
         #: The workspace file behind this object.
         self.loaded = loaded
+        #: What the pipeline file changed in this workspace.
+        self.shared = _shared.setdefault((scope(), str(loaded.path), loaded.name), Shared())
         self.sku = sku
         self._tags = tags
 
@@ -223,11 +225,6 @@ class Workspace(PartOfV1):
     def tags(self) -> dict[str, str]:
         """The workspace file's tags and those given at ``create``."""
         return {**self.loaded.file.tags, **(self._tags or {})}
-
-    @property
-    def shared(self) -> Shared:
-        """What the pipeline file changed in this workspace."""
-        return _shared.setdefault((scope(), str(self.loaded.path), self.name), Shared())
 
     def get_details(self) -> dict[str, Any]:
         """The facts as a dictionary, with v1's keys."""

@@ -113,12 +113,16 @@ class StepData:
         #: ``$AZUREML_DATAREFERENCE_<name>`` in text -> what it means.
         self.variables: dict[str, InputRef | OutputRef] = {}
         self._unnamed = 0
+        self._entered: set[Any] = set()
         for output in written(step, members):
             self._add_output(output)
         for item in step.inputs:
             self._add_input(item)
         for item in step.arguments:
-            if isinstance(item, DatasetConsumptionConfig) or self._is_read_output(item):
+            # As in v1, dataset inputs that stand only in the arguments need not be listed as well.
+            if isinstance(item, DatasetConsumptionConfig) or (
+                self._is_read_output(item) and self.reference(item) is None
+            ):
                 self._add_input(item)
 
     def _is_read_output(self, item: Any) -> bool:
@@ -184,8 +188,10 @@ class StepData:
     # --- inputs ---------------------------------------------------------------------------------------------
 
     def _add_input(self, item: Any) -> None:
-        if self.reference(item) is not None and not isinstance(self.reference(item), OutputRef):
+        key = _keys(item)[0]
+        if key in self._entered:
             return
+        self._entered.add(key)
         made = self._input(item)
         clash = next((other for other in self.inputs if other.name == made.name), None)
         if clash is not None:
@@ -349,7 +355,9 @@ def _keys(item: Any) -> list[Any]:
     if isinstance(item, DatasetConsumptionConfig):
         data = item.dataset
         inner = getattr(data, "identity", data)
-        return [("dataset", item.name, id(inner))] if item.name else [("unnamed", id(item)), ("data", id(inner))]
+        if item.name:
+            return [("dataset", item.name, id(inner)), ("data", id(inner))]
+        return [("unnamed", id(inner), item.mode, item.path_on_compute), ("data", id(inner))]
     if isinstance(item, InputPortBinding):
         inner = getattr(item.bind_object, "identity", item.bind_object)
         return [("port", item.name, id(inner)), ("data", id(inner))]

@@ -1,0 +1,131 @@
+"""``import azureml`` works without the SDK, costs nothing where nobody imports it, and never hides a real one."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from aml_provider.azureml_compat import install
+from aml_provider.azureml_compat.bootstrap import AzureMLFinder
+from aml_provider.azureml_compat.table import MODULES
+
+
+@pytest.fixture(autouse=True)
+def _installed() -> None:
+    install()
+
+
+def python(code: str, cwd: Path, **environment: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=cwd, env={**os.environ, **environment}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_the_finder_is_there_once_and_last() -> None:
+    install()
+    install()
+    assert sys.meta_path.count(AzureMLFinder) == 1
+
+
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_every_module_imports_with_all_its_names(module: str) -> None:
+    names: dict[str, object] = {}
+    exec(f"from {module} import *", names)
+    assert set(MODULES[module]) <= set(names)
+    assert set(MODULES[module]) <= set(dir(importlib.import_module(module)))
+
+
+def test_one_class_under_several_names() -> None:
+    from azureml.core import ComputeTarget, Dataset, Run, Workspace
+    from azureml.core.compute import ComputeTarget as FromCompute
+    from azureml.core.compute_target import ComputeTargetException
+    from azureml.exceptions import ComputeTargetException as FromExceptions
+
+    from aml_provider.sdk import workspace
+
+    assert ComputeTarget is FromCompute
+    assert ComputeTargetException is FromExceptions
+    assert Workspace is workspace.Workspace
+    assert Dataset.File
+    assert Run.get_context().id.startswith("OfflineRun_")
+
+
+def test_import_of_a_package_reaches_its_modules() -> None:
+    import azureml.core
+
+    assert azureml.core.runconfig.RunConfiguration
+    assert azureml.core.VERSION.startswith("1.")
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "from azureml.pipeline.core import Schedule",
+        "from azureml.pipeline.steps import ParallelRunStep",
+        "from azureml.pipeline.steps.parallel_run_step import ParallelRunStep",
+        "from azureml.core import Model",
+        "import azureml.core.model",
+        "from azureml.train.hyperdrive import HyperDriveConfig",
+        "import azureml.train.automl",
+    ],
+)
+def test_a_known_name_that_is_not_built_gets_a_sentence(statement: str) -> None:
+    with pytest.raises(ImportError, match=r"azureml\.[\w.]+ is not available in this version of airflow-provider-aml"):
+        exec(statement, {})
+
+
+def test_an_unknown_name_is_pythons_own_error() -> None:
+    with pytest.raises(ImportError, match="cannot import name 'Wrkspace'"):
+        exec("from azureml.core import Wrkspace", {})
+    with pytest.raises(ModuleNotFoundError, match=r"No module named 'azureml\.cor'"):
+        importlib.import_module("azureml.cor")
+
+
+def test_an_installed_sdk_wins_module_by_module(tmp_path: Path) -> None:
+    package = tmp_path / "azureml" / "core"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("Workspace = 'the real one'\n")
+    code = """
+import aml_provider.azureml_compat.bootstrap
+from azureml.core import Workspace
+from azureml.core.runconfig import RunConfiguration
+from azureml.pipeline.core import Pipeline
+print(Workspace, RunConfiguration.__module__, Pipeline.__module__)
+"""
+    found = python(code, tmp_path, PYTHONPATH=str(tmp_path))
+    assert found == "the real one aml_provider.sdk.runconfig aml_provider.sdk.pipeline"
+
+
+def test_starting_an_interpreter_stays_cheap(tmp_path: Path) -> None:
+    code = """
+import sys
+before = set(sys.modules)
+import aml_provider.azureml_compat.bootstrap
+print(sorted(m for m in set(sys.modules) - before if not m.startswith("aml_provider")))
+print("aml_provider.azureml_compat.table" in sys.modules)
+"""
+    assert python(code, tmp_path).splitlines() == ["[]", "False"]
+
+
+def test_a_pipeline_file_loads_nothing_heavy(tmp_path: Path) -> None:
+    code = """
+import sys
+import aml_provider.azureml_compat.bootstrap
+from azureml.core import Dataset, Environment, Experiment, Workspace
+from azureml.core.compute import AmlCompute
+from azureml.pipeline.core import Pipeline
+from azureml.pipeline.steps import CommandStep, PythonScriptStep
+from azureml.widgets import RunDetails
+ws = Workspace.from_config()
+Dataset.File.from_files((ws.get_default_datastore(), "x"), validate=False)
+heavy = ("airflow", "mlflow", "docker", "kubernetes", "pandas", "numpy", "fsspec", "rich", "requests")
+print([m for m in heavy if m in sys.modules])
+"""
+    assert python(code, tmp_path, AML_HOME=str(tmp_path)) == "[]"

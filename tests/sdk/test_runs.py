@@ -1,0 +1,230 @@
+"""Handles of a submitted run: waiting, failing, steps, outputs, logs."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+
+from aml_provider.sdk.backend import OutputInfo, RunState, StepInfo
+from aml_provider.sdk.datastore import Datastore
+from aml_provider.sdk.exceptions import ActivityFailedException, ExperimentExecutionException, UserErrorException
+from aml_provider.sdk.experiment import Experiment
+from aml_provider.sdk.pipeline import Pipeline
+from aml_provider.sdk.pipeline_run import PipelineRun
+from aml_provider.sdk.ports import PipelineData
+from aml_provider.sdk.run import Run
+from aml_provider.sdk.script_run_config import ScriptRunConfig
+from aml_provider.sdk.widgets import RunDetails
+from aml_provider.spec.errors import NotSupportedError
+from aml_provider.spec.models import PipelineSpec
+
+
+class Played:
+    """A run whose course is given: each look at it is the next scene; the last one stays."""
+
+    def __init__(self, spec: PipelineSpec, failing: str | None = None) -> None:
+        self.dag_id, self.run_id, self.pipeline_run_id, self.portal_url = "exp", "run_1", f"id-{id(self)}", None
+        self._scenes = self._play(spec, failing)
+        self._steps: list[StepInfo] = []
+        self._state = RunState.NOT_STARTED
+        self.canceled = False
+        self._next()
+
+    def _play(self, spec: PipelineSpec, failing: str | None) -> Iterator[tuple[RunState, list[StepInfo]]]:
+        steps = [StepInfo(s.key, s.name, f"run-of-{s.key}", RunState.NOT_STARTED) for s in spec.steps]
+        yield RunState.RUNNING, steps
+        for i, step in enumerate(spec.steps):
+            steps = list(steps)
+            steps[i] = dataclasses.replace(steps[i], state=RunState.RUNNING, started=100.0 + i)
+            yield RunState.RUNNING, steps
+            steps = list(steps)
+            if step.key == failing:
+                error = "the script ended with exit code 3"
+                steps[i] = dataclasses.replace(steps[i], state=RunState.FAILED, ended=101.5 + i, error=error)
+                break
+            outputs = {o.name: OutputInfo(o.datastore, f"azureml/{step.key}/{o.name}") for o in step.outputs}
+            steps[i] = dataclasses.replace(
+                steps[i], state=RunState.FINISHED, ended=101.5 + i, outputs=outputs, metrics={"accuracy": 0.97}
+            )
+        yield RunState.FAILED if failing else RunState.FINISHED, steps
+
+    def _next(self) -> None:
+        self._state, self._steps = next(self._scenes, (self._state, self._steps))
+
+    def state(self) -> RunState:
+        return RunState.CANCELED if self.canceled else self._state
+
+    def steps(self) -> list[StepInfo]:
+        return self._steps
+
+    def log(self, step_key: str) -> str:
+        return "".join(f"line {n} of {step_key}\n" for n in range(1, 31))
+
+    def cancel(self) -> None:
+        self.canceled = True
+
+    def wait(self, timeout_seconds: float | None) -> RunState:
+        while True:
+            self._next()
+            if timeout_seconds is not None or self.state().is_final:
+                return self.state()
+
+
+@pytest.fixture
+def player(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """What runs pipelines here; ``failing`` names the step that fails."""
+    state = SimpleNamespace(failing=None, submitted=[])
+    module = ModuleType("aml_provider.submission")
+
+    def submit(spec: PipelineSpec, source: Any, workspace: Any) -> Played:
+        state.submitted.append((spec, source))
+        return Played(spec, state.failing)
+
+    module.submit = submit
+    real = importlib.import_module
+    monkeypatch.setattr(
+        "aml_provider.sdk.submission.importlib.import_module",
+        lambda name: module if name == "aml_provider.submission" else real(name),
+    )
+    return state
+
+
+@pytest.fixture
+def run(ws, step, player) -> PipelineRun:
+    data = PipelineData("data", pipeline_output_name="result")
+    prep = step("prep", ["--out", data], outputs=[data])
+    train = step("train", ["--in", data], inputs=[data])
+    return Experiment(ws, "exp").submit(Pipeline(ws, [prep, train]), tags={"who": "me"})
+
+
+def test_a_run_is_followed_to_its_end(run: PipelineRun, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run.wait_for_completion(show_output=True) == "Finished"
+    out = capsys.readouterr().out
+    assert "  prep: Running\n" in out
+    assert "  prep: Finished after 1.5 s\n" in out
+    table = out[out.index("\n\n") :].splitlines()
+    assert any(line.split() == ["train", "Finished", "1.5", "accuracy=0.97"] for line in table)
+    assert out.rstrip().endswith("Finished")
+    assert run.get_status() == run.status == "Finished"
+    details = run.get_details()
+    assert (details["status"], details["runId"]) == ("Completed", run.id)
+    assert (details["startTimeUtc"], details["endTimeUtc"]) == ("1970-01-01T00:01:40Z", "1970-01-01T00:01:42Z")
+    assert run.get_tags() == {"who": "me"}
+
+
+def test_a_failure_shows_the_step_and_the_end_of_its_log(run, player, ws, step, capsys) -> None:
+    player.failing = "train"
+    failed = Experiment(ws, "exp").submit(Pipeline(ws, [step("prep"), step("train")]))
+    with pytest.raises(ActivityFailedException) as caught:
+        failed.wait_for_completion(show_output=False)
+    message = str(caught.value)
+    assert "Step 'train' failed after 1.5 s: the script ended with exit code 3" in message
+    assert "line 30 of train" in message
+    assert "line 11 of train" in message
+    assert "line 10 of train" not in message
+    assert "of prep" not in message
+    assert failed.wait_for_completion(show_output=True, raise_on_error=False) == "Failed"
+    assert "line 30 of train" in capsys.readouterr().err
+    assert "exit code 3" in failed.get_details()["error"]["error"]["message"]
+    (train,) = failed.find_step_run("train")
+    with pytest.raises(ActivityFailedException, match="'train' failed"):
+        train.wait_for_completion(show_output=False)
+
+
+def test_waiting_has_limits(run: PipelineRun, monkeypatch, capsys) -> None:
+    assert run.wait_for_completion(show_output=False, timeout_seconds=0) == "Running"
+    assert "Timed out" in capsys.readouterr().out
+
+    def interrupted(timeout: float | None) -> RunState:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run._backend, "wait", interrupted)
+    with pytest.raises(ExperimentExecutionException, match="the run goes on"):
+        run.wait_for_completion()
+    run.cancel()
+    assert run.get_status() == "Canceled"
+
+
+def test_steps_outputs_logs_metrics(run: PipelineRun, ws, project: Path) -> None:
+    run.wait_for_completion(show_output=False)
+    assert [s.name for s in run.get_steps()] == ["prep", "train"]
+    assert list(run.get_children()) == run.get_steps()
+    (prep,) = run.find_step_run("prep")
+    assert run.find_step_run("nothing") == []
+    assert (prep.id, prep.pipeline_run_id, prep.type) == ("run-of-prep", run.id, "azureml.StepRun")
+    assert prep.parent == run
+    assert prep.get_metrics() == {"accuracy": 0.97}
+    assert prep.get_metrics("other") == {}
+    assert run.get_metrics() == {}
+    assert run.get_metrics(recursive=True)["run-of-train"] == {"accuracy": 0.97}
+    assert prep.get_stdout_log() == prep.get_job_log() == prep._backend.log("prep")
+    assert list(prep.get_outputs()) == ["data"]
+    with pytest.raises(UserErrorException, match="'prep' has no output 'x'; it has 'data'"):
+        prep.get_output("x")
+
+    folder = project / "results"
+    (folder / "data").mkdir(parents=True)
+    (folder / "data" / "model.txt").write_text("m")
+    (folder / "data2.txt").write_text("not this")
+    Datastore(ws).upload("results", "azureml/prep", show_progress=False)
+    data = prep.get_output("data").get_port_data_reference()
+    assert (data.datastore_name, data.path_on_datastore) == ("workspaceblobstore", "azureml/prep/data")
+    assert data.download("down", overwrite=True) == 1
+    assert (project / "down" / "azureml" / "prep" / "data" / "model.txt").read_text() == "m"
+    assert run.get_pipeline_output("result").path_on_datastore == "azureml/prep/data"
+    with pytest.raises(UserErrorException, match="no output named 'x'; it has 'result'"):
+        run.get_pipeline_output("x")
+
+
+def test_earlier_runs(run: PipelineRun, ws) -> None:
+    again = Run.get(ws, run.id)
+    assert isinstance(again, PipelineRun)
+    assert (again, again.experiment.name) == (run, "exp")
+    assert PipelineRun(Experiment(ws, "exp"), run.id) == run
+    assert next(iter(Experiment(ws, "exp").get_runs(tags="who"))) == run
+    assert list(Experiment(ws, "exp").get_runs(tags={"who": "you"})) == []
+    assert "exp" in ws.experiments
+    with pytest.raises(NotSupportedError, match="find run"):
+        Run.get(ws, "unknown")
+
+
+def test_a_script_is_a_pipeline_of_one_step(ws, player) -> None:
+    script = ScriptRunConfig("src", "train.py", ["--x", 1], compute_target="cpu", max_run_duration_seconds=60)
+    run = Experiment(ws, "exp").submit(script)
+    run.wait_for_completion(show_output=False)
+    assert run.get_metrics() == {"accuracy": 0.97}
+    (spec, source) = player.submitted[-1]
+    assert (spec.steps[0].name, spec.steps[0].timeout_seconds) == ("train.py", 60)
+    assert source.file == Path(__file__)
+
+
+def test_details_are_printed(run: PipelineRun, capsys) -> None:
+    run.wait_for_completion(show_output=False)
+    RunDetails(run).show()
+    assert "accuracy=0.97" in capsys.readouterr().out
+    assert RunDetails(run).get_widget_data()["child_runs"][0]["name"] == "prep"
+
+
+def test_logging_outside_a_step_prints(capsys) -> None:
+    run = Run.get_context()
+    run.log("loss", 0.5)
+    run.log("loss", 0.25)
+    run.log_row("row", a=1)
+    with run.child_run("child") as child:
+        child.tag("k", "v")
+    assert child.status == "Completed"
+    assert run.get_metrics("loss") == {"loss": [0.5, 0.25]}
+    assert capsys.readouterr().out.splitlines() == ["loss: 0.5", "loss: 0.25", "row: {'a': 1}"]
+    with pytest.raises(NotSupportedError, match="outside a step"):
+        run.upload_file("a", "b")
+
+
+def test_a_handle_says_where_to_log(run: PipelineRun) -> None:
+    with pytest.raises(NotSupportedError, match="log inside the step"):
+        run.log("a", 1)
