@@ -13,7 +13,7 @@ LOG_LINES = 20
 INTERVAL = 0.5
 
 
-def follow(backend: RunBackend, show: bool, timeout_seconds: float | None) -> RunState:
+def follow(backend: RunBackend, show: bool = True, timeout_seconds: float | None = None) -> RunState:
     """Wait until the run is final, or the time is over; the state then.
 
     :param show: print a line for each step whose state changes, and a table at the end.
