@@ -1,10 +1,13 @@
-"""Puts the finder of ``azureml`` at the end of Python's import path.
+"""Makes pipeline files work as they are: in any interpreter of the environment, and in Airflow's dags folder.
 
-Loaded from a ``.pth`` file when any interpreter of the environment starts, so it imports nothing but ``sys``.
+It puts the finder of ``azureml`` at the end of Python's import path, and has Airflow look at files that speak of
+``azureml`` (see :mod:`aml_provider.dag_files`). Loaded from a ``.pth`` file when an interpreter starts, so it imports
+next to nothing.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 
 PACKAGE = "azureml"
@@ -27,6 +30,8 @@ def install() -> None:
     """Add the finder, unless it is there."""
     if AzureMLFinder not in sys.meta_path:
         sys.meta_path.append(AzureMLFinder)
+    # The names are those of aml_provider.dag_files, which is not worth importing at every interpreter's start.
+    os.environ.setdefault("AIRFLOW__CORE__MIGHT_CONTAIN_DAG_CALLABLE", "aml_provider.dag_files.might_contain_dag")
 
 
 install()

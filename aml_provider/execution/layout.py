@@ -49,6 +49,14 @@ class AttemptFolder:
         """What the runtime reported as its last act; ``None`` while, and if, it has not."""
         return read_json(self.path / "report.json")
 
+    def finished_report(self) -> dict[str, Any] | None:
+        """The report of an attempt that came to its own end; ``None`` as well for one that was stopped from outside.
+
+        How a stopped command ends says nothing about it: a node being drained looks like a failing script.
+        """
+        report = self.report()
+        return None if report is None or report.get("stopped") else report
+
     def log_tail(self, lines: int = 20) -> str:
         """The last lines of what the command printed."""
         try:

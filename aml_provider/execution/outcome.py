@@ -20,7 +20,7 @@ def conclude(run: StepRun, attempt: AttemptFolder, ended_how: str) -> dict[str, 
     :return: where the outputs are.
     :raises StepFailedError: the command failed. :raises StepInterruptedError: there is no report.
     """
-    report = attempt.report()
+    report = attempt.finished_report()
     if report is None:
         raise StepInterruptedError(
             f"step {run.step.name!r}, attempt {attempt.number}: {ended_how}, before the step reported that it was "

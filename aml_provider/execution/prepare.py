@@ -166,5 +166,8 @@ def _write_shell_job(attempt: AttemptFolder, job: dict[str, Any]) -> None:
     assignments = [f"AML_SHELL_LINE={shlex.quote(line)}"]
     assignments.append(f"AML_WORKING_DIRECTORY={shlex.quote(job['working_directory'])}")
     assignments.append(f"AML_ATTEMPT={job['attempt']}")
+    assignments.append(f"AML_TIMEOUT_SECONDS={job['timeout_seconds'] or ''}")
+    places = [f"{'directory' if o['directory'] else 'file'} {n} {o['path']}" for n, o in job["outputs"].items()]
+    assignments.append(f"AML_OUTPUTS={shlex.quote(chr(10).join(places))}")
     assignments += [f"export {n}={shlex.quote(str(v))}" for n, v in sorted(environment.items()) if n.isidentifier()]
     (attempt.path / "job.sh").write_text("\n".join(assignments) + "\n", encoding="utf-8")

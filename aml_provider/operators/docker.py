@@ -88,7 +88,7 @@ class DockerStepOperator(StepTask, ResumableJobMixin, DockerOperator):
             state = {"Running": False}
         if state["Running"]:
             return "running"
-        return "reported" if attempt.report() is not None else "lost"
+        return "reported" if attempt.finished_report() is not None else "lost"
 
     def is_job_active(self, status: str) -> bool:
         return status == "running"

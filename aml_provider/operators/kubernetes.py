@@ -88,7 +88,7 @@ class KubernetesStepOperator(StepTask, KubernetesPodOperator):
         if not isinstance(number, int):
             return None
         attempt = run.folder.attempt(number)
-        if attempt.report() is None:
+        if attempt.finished_report() is None:
             return None
         self.log.info("Attempt %s ended while no worker followed it", number)
         return attempt

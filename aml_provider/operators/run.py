@@ -16,8 +16,6 @@ from aml_provider.tracking.recorder import close_run, open_run
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-FAILED = {"failed", "upstream_failed"}
-
 
 class PipelineStartOperator(BaseOperator):
     """Checks the run's parameters, writes its record and opens its MLflow runs.
@@ -82,6 +80,13 @@ class PipelineEndOperator(BaseOperator):
         ti = context["ti"]
         states = ti.get_task_states(dag_id=ti.dag_id, run_ids=[ti.run_id]).get(ti.run_id, {})
         steps = {s.key: states.get(s.key) or "removed" for s in self.binding.spec.steps}
-        failed = any(state in FAILED for state in steps.values())
+        failed = [key for key, state in steps.items() if state == "failed"]
+        missing = [key for key, state in steps.items() if state != "success"]
         folder = self.binding.store.run(ti.dag_id, str(ti.run_id)).path
-        close_run(folder, "Failed" if failed else "Finished", steps)
+        if folder.is_dir():
+            close_run(folder, "Failed" if failed else "Canceled" if missing else "Finished", steps)
+        # Airflow takes a run whose last steps were skipped for a success; this task's own failure corrects that.
+        if failed:
+            raise AirflowFailException(f"the pipeline failed: step {failed[0]!r} failed")
+        if missing:
+            raise AirflowFailException(f"the pipeline did not finish: step {missing[0]!r} was not run")

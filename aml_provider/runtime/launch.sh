@@ -101,7 +101,7 @@ END
             mv -f "$AML_JOB_DIR/report.json.tmp" "$AML_JOB_DIR/report.json"
     } 2>/dev/null <<END; then
 {"report_version": 1, "attempt": ${AML_ATTEMPT:-1}, "exit_code": $code, "signal": $signal,
- "timed_out": ${timed_out:-false}, "oom_killed": ${oom_killed:-false}, "error": $error,
+ "timed_out": ${timed_out:-false}, "stopped": ${stopped:-false}, "oom_killed": ${oom_killed:-false}, "error": $error,
  "started": $started, "ended": $(date +%s), "outputs": {$outputs}}
 END
         exit "$code"
@@ -255,6 +255,7 @@ if [ "$timed_out" = true ]; then
     error="The step ran longer than its limit of $AML_TIMEOUT_SECONDS seconds and was stopped."
     [ "$code" -eq 0 ] && code=124
 elif [ -n "$stopped_by" ]; then
+    stopped=true
     # A command that was told to stop did not finish, whatever it says.
     error="The step was stopped by SIG$stopped_by."
     [ "$code" -eq 0 ] && code=143

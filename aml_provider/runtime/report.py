@@ -15,7 +15,10 @@ REPORT_VERSION = 1
 
 
 class Report:
-    """How an attempt ended. ``started`` and ``ended`` are seconds since the epoch; signals are numbers."""
+    """How an attempt ended. ``started`` and ``ended`` are seconds since the epoch; signals are numbers.
+
+    ``stopped``: somebody outside told the step to stop, so how it ended says nothing about its script.
+    """
 
     def __init__(self, attempt: int, started: float) -> None:
         self.attempt = attempt
@@ -24,6 +27,7 @@ class Report:
         self.exit_code = 0
         self.signal: int | None = None
         self.timed_out = False
+        self.stopped = False
         self.oom_killed = False
         self.error: str | None = None
         self.outputs: dict[str, dict[str, Any]] = {}
@@ -44,6 +48,7 @@ class Report:
             "exit_code": self.exit_code,
             "signal": self.signal,
             "timed_out": self.timed_out,
+            "stopped": self.stopped,
             "oom_killed": self.oom_killed,
             "error": self.error,
             "started": self.started,

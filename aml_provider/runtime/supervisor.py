@@ -83,6 +83,7 @@ def _run(job: Job, tee: Tee, inbox: Inbox, report: Report) -> None:
 def _judge(job: Job, ending: Ending, report: Report) -> None:
     """Exit code and error of an attempt. A command that was told to stop did not finish, whatever it says."""
     report.exit_code, report.signal, report.timed_out = ending.exit_code, ending.signal, ending.timed_out
+    report.stopped = ending.stopped_by is not None and not ending.timed_out
     failed_by_script = fail_message(job.folder)
     if ending.timed_out:
         report.fail(f"The step ran longer than its limit of {job.timeout_seconds:g} seconds and was stopped.", 124)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import atexit
-import json
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -178,7 +178,7 @@ class EmbeddedRun:
 
         Ctrl-C stops the run.
         """
-        if self._process.poll() is not None:
+        if self._process.poll() is not None or self.state().is_final:
             return
         print(f"waiting for run {self.pipeline_run_id} (Ctrl-C stops it)", file=sys.stderr)
         try:

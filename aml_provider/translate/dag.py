@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from airflow.sdk import DAG
 
@@ -15,13 +17,15 @@ from aml_provider.workspace.resolved import LoadedWorkspace
 
 START = "pipeline_start"
 END = "pipeline_end"
+# A run's record must not stay open because one worker was lost; a failure of the pipeline itself is not retried.
+LOST_WORKER: dict[str, Any] = {"retries": 2, "retry_delay": timedelta(seconds=5)}
 
 
 def build_dag(spec: PipelineSpec, folder: Path, workspace: LoadedWorkspace, dag_id: str) -> DAG:
     """The DAG of a pipeline.
 
-    The graph between head and closing task is the author's. The closing task is a teardown, so the run's state is
-    that of the steps, and it runs however they ended.
+    The graph between head and closing task is the author's. The closing task is a teardown: it runs
+    however the steps ended, and also when the run is cancelled. It fails when a step did, and the run with it.
 
     :param folder: the pipeline file's folder.
     """
@@ -35,8 +39,8 @@ def build_dag(spec: PipelineSpec, folder: Path, workspace: LoadedWorkspace, dag_
         tags=["aml", spec.workspace],
         doc_md=_doc(spec),
     ) as dag:
-        start = PipelineStartOperator(task_id=START, binding=binding)
-        end = PipelineEndOperator(task_id=END, binding=binding)
+        start = PipelineStartOperator(task_id=START, binding=binding, **LOST_WORKER)
+        end = PipelineEndOperator(task_id=END, binding=binding, **LOST_WORKER)
         tasks = {step.key: step_task(step, binding) for step in spec.steps}
         has_downstream = {up for step in spec.steps for up in step.upstream}
         for step in spec.steps:
@@ -46,7 +50,7 @@ def build_dag(spec: PipelineSpec, folder: Path, workspace: LoadedWorkspace, dag_
             else:
                 task.set_upstream(start)
         end.set_upstream([tasks[s.key] for s in spec.steps if s.key not in has_downstream])
-        end.as_teardown()
+        end.as_teardown(on_failure_fail_dagrun=True)
     return dag
 
 
