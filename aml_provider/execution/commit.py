@@ -13,8 +13,9 @@ from aml_provider.execution.binding import StepRun
 from aml_provider.execution.errors import StepError
 from aml_provider.execution.layout import AttemptFolder, write_json
 from aml_provider.execution.prepare import discard_attempts
-from aml_provider.spec.models import DataLocation, DataMode, StepOutput
+from aml_provider.spec.models import DataLocation, DataMode, Registration, StepOutput
 from aml_provider.storage.datastores import store_for
+from aml_provider.storage.registry import DATASETS, Registry
 from aml_provider.tracking.journal import metrics_of, read_events
 
 
@@ -28,6 +29,8 @@ def commit_success(run: StepRun, attempt: AttemptFolder, report: dict[str, Any])
     places: dict[str, DataLocation] = {}
     for output in run.step.outputs:
         places[output.name] = _publish(run, attempt, output)
+        if output.registration is not None:
+            _register(run, output.registration, places[output.name])
     _write_result(run, attempt, "Finished", report, places, None)
     discard_attempts(run)
     shutil.rmtree(attempt.inputs, ignore_errors=True)
@@ -87,6 +90,15 @@ def _publish(run: StepRun, attempt: AttemptFolder, output: StepOutput) -> DataLo
     else:
         _merge(run, output, staged, final)
     return place
+
+
+def _register(run: StepRun, wanted: Registration, place: DataLocation) -> None:
+    """A dataset version for a finished output; doing it again for the same place makes no second one."""
+    registry = Registry.of(run.binding.workspace, DATASETS)
+    content = {"type": "file", "locations": [place.model_dump()], "tabular": None}
+    known = registry.versions(wanted.name)
+    if not known or any(known[-1][1].get(key) != value for key, value in content.items()):
+        registry.add(wanted.name, {**content, "description": wanted.description, "tags": dict(wanted.tags)})
 
 
 def _keep_only(staged: Path, globs: tuple[str, ...]) -> None:
