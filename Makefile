@@ -59,7 +59,7 @@ format: $(READY)
 	@$(BIN)/ruff format --quiet .
 
 bench: $(READY)
-	@$(BIN)/python -m bench
+	@$(BIN)/python -m benchmarks
 
 constraints: $(READY)
 	@$(BIN)/uv pip compile pyproject.toml --quiet --extra dev --python-version 3.11 --upgrade \
