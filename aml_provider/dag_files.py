@@ -2,7 +2,8 @@
 
 In its safe mode (the default) Airflow passes over every file that does not contain both words "dag" and "airflow",
 and says nothing. A pipeline written for Azure ML contains neither, so Airflow is told to ask this module instead
-(``[core] might_contain_dag_callable``).
+(``[core] might_contain_dag_callable``). The scripts of its steps lie beside it and import ``azureml`` too; they are
+not for Airflow, which would run them.
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ from pathlib import Path
 
 CALLABLE = f"{__name__}.might_contain_dag"
 VARIABLE = "AIRFLOW__CORE__MIGHT_CONTAIN_DAG_CALLABLE"
+# What a file that submits a pipeline cannot do without: one of these, whoever builds the pipeline.
+PIPELINE_WORDS = (b"azureml.pipeline", b"Experiment")
 
 
 def might_contain_dag(file_path: str, zip_file: zipfile.ZipFile | None = None) -> bool:
-    """Whether Airflow should read a file: when it would anyway, or when the file speaks of ``azureml``.
+    """Whether Airflow should read a file: when it would anyway, or when it speaks of Azure ML's pipelines.
 
     :param file_path: path of the file, inside ``zip_file`` if that is given.
     """
@@ -23,8 +26,12 @@ def might_contain_dag(file_path: str, zip_file: zipfile.ZipFile | None = None) -
         return True
     if zip_file is not None:
         with zip_file.open(file_path) as packed:
-            return b"azureml" in packed.read()
-    return b"azureml" in Path(file_path).read_bytes()
+            return _speaks_of_pipelines(packed.read())
+    return _speaks_of_pipelines(Path(file_path).read_bytes())
+
+
+def _speaks_of_pipelines(content: bytes) -> bool:
+    return b"azureml" in content and any(word in content for word in PIPELINE_WORDS)
 
 
 def _airflows_own_answer(file_path: str, zip_file: zipfile.ZipFile | None) -> bool:
