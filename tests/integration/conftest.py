@@ -1,0 +1,88 @@
+"""One real Airflow for all tests of this folder, and its logs when one of them fails."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .server import LOG_CHARACTERS, Server, free_port
+
+HERE = Path(__file__).parent
+TARGETS = {
+    "docker": "{kind: docker, image: 'testbed/ml:latest', network: none}",
+    "kubernetes": "{kind: kubernetes, deferrable: false, KUBERNETES}",
+    "deferred": "{kind: kubernetes, deferrable: true, KUBERNETES}",
+}
+KUBERNETES = "image: 'testbed/ml:latest', image_pull_policy: Never, namespace: ml, config_file: KUBECONFIG"
+
+
+def absent(config: pytest.Config, component: str) -> str | None:
+    """Why a component cannot be used; the parent folder's conftest knows."""
+    probes: dict[str, Callable[[], str | None]] = next(
+        plugin.PROBES for plugin in config.pluginmanager.get_plugins() if hasattr(plugin, "PROBES")
+    )
+    return probes[component]()
+
+
+@pytest.fixture(scope="session")
+def kubeconfig(testbed_home: Path) -> Path:
+    """A kubeconfig that may do what Airflow should need, and no more."""
+    return testbed_home / "kubeconfig-airflow"
+
+
+@pytest.fixture(scope="session")
+def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Datastores, MLflow's database and step environments of every workspace here."""
+    return tmp_path_factory.mktemp("state")
+
+
+@pytest.fixture(scope="session")
+def server(
+    tmp_path_factory: pytest.TempPathFactory,
+    request: pytest.FixtureRequest,
+    repository: Path,
+    state: Path,
+    kubeconfig: Path,
+) -> Iterator[Server]:
+    """A running Airflow with both sample pipelines and the hold pipeline in its dags folder, and all pools."""
+    folder = tmp_path_factory.mktemp("airflow")
+    dags = folder / "dags"
+    shutil.copytree(repository / "dags", dags, ignore=shutil.ignore_patterns("workspace.yaml", "__pycache__"))
+    shutil.copytree(HERE / "dags", dags, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
+    port = free_port()
+    targets = ["docker"] * (absent(request.config, "docker") is None)
+    targets += ["kubernetes", "deferred"] * (absent(request.config, "kubernetes") is None)
+    compute = "".join(f"  {t}: {TARGETS[t]}\n" for t in targets).replace("KUBERNETES", KUBERNETES)
+    workspace = folder / "workspace.yaml"
+    workspace.write_text(
+        f"name: tests\nstate: {state}\nairflow: {{url: 'http://127.0.0.1:{port}'}}\n"
+        + "".join(f"{kind}: {{retry_delay_seconds: 1}}\n" for kind in ("local", "docker", "kubernetes"))
+        + "compute:\n  local: {kind: local, max_nodes: 8}\n"
+        + compute.replace("KUBECONFIG", str(kubeconfig)).replace("{kind", "{max_nodes: 8, kind")
+    )
+    started = Server(folder / "home", dags, workspace, port, kubeconfig)
+    (started.store / "gates").mkdir(parents=True)
+    shutil.copytree(dags / "digits" / "data", started.store / "digits" / "raw")
+    started.start()
+    try:
+        started.ready({"digits", "fan-out", "hold"})
+        yield started
+    finally:
+        started.stop()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[Any]) -> Any:
+    """Add what the server and its tasks said last to the report of a failure."""
+    report = yield
+    server = getattr(item, "funcargs", {}).get("server")
+    if report.failed and isinstance(server, Server):
+        report.sections.append((f"end of {server.log}", server.log.read_text(errors="replace")[-LOG_CHARACTERS:]))
+        logs = [f for f in (server.home / "logs").rglob("attempt=*.log") if f.stat().st_mtime > call.start - 60]
+        for file in sorted(logs, key=lambda f: f.stat().st_mtime)[-6:]:
+            report.sections.append((f"end of {file}", file.read_text(errors="replace")[-LOG_CHARACTERS:]))
+    return report

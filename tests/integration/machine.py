@@ -1,0 +1,95 @@
+"""What this machine is really running: processes, containers, pods. And waiting for it to become something else."""
+
+from __future__ import annotations
+
+import functools
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import docker
+
+T = TypeVar("T")
+OWNER = "aml.owner=airflow-provider-aml"
+NAMESPACE = "ml"
+
+
+def eventually(what: str, look: Callable[[], T], seconds: float = 180, every: float = 0.2) -> T:
+    """What ``look`` gives as soon as that is true of anything."""
+    deadline = time.monotonic() + seconds
+    while True:
+        seen = look()
+        if seen:
+            return seen
+        assert time.monotonic() < deadline, f"not within {seconds} s: {what} (seen last: {seen!r})"
+        time.sleep(every)
+
+
+# --- processes ------------------------------------------------------------------------------------------------------
+
+
+def processes() -> dict[int, str]:
+    """pid -> command line of every process that is alive."""
+    found = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+                dead = (entry / "stat").read_text().rpartition(")")[2].split()[0] == "Z"
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            if not dead:
+                found[int(entry.name)] = command
+    return found
+
+
+def parent_of(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+def alive(pid: int) -> bool:
+    return pid in processes()
+
+
+def with_environment(text: str) -> list[int]:
+    """The processes that were started with ``text`` somewhere in their environment."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            try:
+                if text.encode() in (entry / "environ").read_bytes():
+                    found.append(int(entry.name))
+            except (FileNotFoundError, ProcessLookupError, PermissionError):
+                continue
+    return found
+
+
+# --- containers and pods --------------------------------------------------------------------------------------------
+
+
+@functools.cache
+def _docker() -> Any:
+    return docker.from_env()
+
+
+def containers(step_run_id: str | None = None) -> list[dict[str, Any]]:
+    """Our containers, ended ones as well: of one step run, or all."""
+    labels = [OWNER] if step_run_id is None else [f"aml.step-run={step_run_id}"]
+    return list(_docker().api.containers(all=True, filters={"label": labels}))
+
+
+@functools.cache
+def _cluster(kubeconfig: Path) -> Any:
+    import kubernetes
+    import urllib3
+
+    urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
+    return kubernetes.client.CoreV1Api(kubernetes.config.new_client_from_config(str(kubeconfig)))
+
+
+def pods(kubeconfig: Path, step_run_id: str | None = None) -> list[Any]:
+    """Our pods, those that are going away as well: of one step run, or all."""
+    selector = OWNER if step_run_id is None else f"aml.step-run={step_run_id}"
+    return list(_cluster(kubeconfig).list_namespaced_pod(NAMESPACE, label_selector=selector).items)
