@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -75,6 +76,16 @@ def server(
         started.stop()
 
 
+def readable(log: Path) -> str:
+    """A task's log without what Airflow adds to each line."""
+    lines = [json.loads(line) for line in log.read_text(errors="replace").splitlines() if line.endswith("}")]
+    return "\n".join(
+        " ".join(map(str, [x["timestamp"][11:23], x["event"], *(e["exc_value"] for e in x.get("error_detail", ()))]))
+        for x in lines
+        if "timestamp" in x
+    )
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[Any]) -> Any:
     """Add what the server and its tasks said last to the report of a failure."""
@@ -84,5 +95,5 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[Any]) -> 
         report.sections.append((f"end of {server.log}", server.log.read_text(errors="replace")[-LOG_CHARACTERS:]))
         logs = [f for f in (server.home / "logs").rglob("attempt=*.log") if f.stat().st_mtime > call.start - 60]
         for file in sorted(logs, key=lambda f: f.stat().st_mtime)[-6:]:
-            report.sections.append((f"end of {file}", file.read_text(errors="replace")[-LOG_CHARACTERS:]))
+            report.sections.append((f"end of {file}", readable(file)[-LOG_CHARACTERS:]))
     return report

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -53,16 +52,16 @@ def alive(pid: int) -> bool:
     return pid in processes()
 
 
-def with_environment(text: str) -> list[int]:
-    """The processes that were started with ``text`` somewhere in their environment."""
+def in_session(leader: int) -> list[int]:
+    """The processes of a session: what its leader started, groups of their own or not."""
     found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and int(entry.name) != os.getpid():
-            try:
-                if text.encode() in (entry / "environ").read_bytes():
-                    found.append(int(entry.name))
-            except (FileNotFoundError, ProcessLookupError, PermissionError):
-                continue
+    for pid in processes():
+        try:
+            session = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[3])
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if session == leader:
+            found.append(pid)
     return found
 
 

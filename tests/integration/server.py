@@ -21,7 +21,7 @@ from aml_provider.workspace.discovery import load_workspace
 from aml_provider.workspace.model import AirflowConfig
 from aml_provider.workspace.resolved import LoadedWorkspace
 
-from .machine import alive, containers, eventually, parent_of, pods, processes, with_environment
+from .machine import alive, containers, eventually, in_session, parent_of, pods, processes
 
 BIN = Path(sys.executable).parent
 FINAL = ("success", "failed")
@@ -32,6 +32,9 @@ def clean_environment() -> dict[str, str]:
     """This process's environment without anything that says which Airflow or which workspace is meant."""
     own = ("AIRFLOW", "AML_", "MLFLOW_TRACKING_URI")
     environment = {k: v for k, v in os.environ.items() if not k.startswith(own)}
+    if environment.pop("PYTHONDONTWRITEBYTECODE", None):
+        # Here a hundred processes import Airflow and MLflow: each would compile them again.
+        environment["PYTHONPYCACHEPREFIX"] = str(Path(os.environ["AML_HOME"]).parent / "bytecode")
     # The same effect as in an activated environment, whoever starts the tests.
     return environment | {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
 
@@ -95,6 +98,7 @@ class Server:
             "API__HOST": "127.0.0.1",
             "API__PORT": str(self.port),
             "API__WORKERS": "1",
+            "LOGGING__LOGGING_LEVEL": "INFO",
             "API__BASE_URL": self.url,
             "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.1",
             "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "20",
@@ -143,16 +147,15 @@ class Server:
         return [f"{e['filename']}: {e['stack_trace']}" for e in self.api.get("importErrors")["import_errors"]]
 
     def stop(self) -> None:
-        """End everything that was started here: the server's process group, and the tasks, which have their own."""
-        for signal_number, seconds in ((signal.SIGTERM, 20), (signal.SIGKILL, 20)):
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self.process.pid, signal_number)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self.process.wait(seconds)
+        """End everything that was started here: the server and the tasks, which have process groups of their own."""
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            with contextlib.suppress(AssertionError):
+                for pid in in_session(self.process.pid):
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(pid, number)
+                eventually("all its processes are gone", lambda: not in_session(self.process.pid), seconds=20)
                 break
-        for pid in with_environment(f"AIRFLOW_HOME={self.home}\0"):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        self.process.wait()
 
     # --- runs ---------------------------------------------------------------------------------------------------
 
@@ -209,7 +212,7 @@ class Run:
         """What Airflow shows as the log of one try."""
         path = f"{self.path}/taskInstances/{task_id}/logs/{number}"
         content = self.server.api.get(path, full_content=True)["content"]
-        return "\n".join(str(line.get("event") if isinstance(line, Mapping) else line) for line in content)
+        return content if isinstance(content, str) else "\n".join(_told(line) for line in content)
 
     def mark(self, task_id: str, state: str) -> None:
         self.server.api.patch(f"{self.path}/taskInstances/{task_id}", {"new_state": state})
@@ -273,6 +276,13 @@ class Run:
                 return self.ticking(task_id)
 
             eventually(f"step {task_id} of {self.run_id} is under way", holding, seconds=240)
+
+
+def _told(line: Any) -> str:
+    if not isinstance(line, Mapping):
+        return str(line)
+    errors = [str(error.get("exc_value")) for error in line.get("error_detail") or ()]
+    return "\n".join([str(line.get("event")), *errors])
 
 
 def kill(pid: int) -> None:
