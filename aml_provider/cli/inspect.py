@@ -24,10 +24,23 @@ def collect(file: Path) -> list[Found]:
     """
     # What the file prints is not our output.
     with contextlib.redirect_stdout(sys.stderr), collecting(file.resolve()) as found:
-        run_file(file)
+        code = run_file(file)
     if not found:
-        raise PipelineError(f"{file} submits and publishes no pipeline")
+        raise PipelineError(nothing_submitted(file, code))
     return found
+
+
+def nothing_submitted(file: Path, code: int) -> str:
+    """What to say of a file that came to its end without a pipeline.
+
+    :param code: the exit code that the file ended itself with.
+    """
+    if code:
+        return f"{file} ended itself with exit code {code} before it submitted a pipeline"
+    return (
+        f"{file} submits no pipeline: nothing was run. A file runs what it passes to Experiment(ws, name).submit(...) "
+        "or Pipeline.submit(name)."
+    )
 
 
 def described(spec: PipelineSpec, workspace: LoadedWorkspace) -> str:

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from aml_provider import submission
+from aml_provider.cli.inspect import nothing_submitted
 from aml_provider.sdk.backend import RunBackend, RunState
-from aml_provider.sdk.exceptions import AzureMLException
-from aml_provider.sdk.progress import follow
+from aml_provider.sdk.progress import failure_text, follow
 from aml_provider.spec.errors import AmlError, PipelineError
 from aml_provider.submission.files import run_file
 from aml_provider.submission.overrides import Overrides, overriding
@@ -25,37 +25,54 @@ def run_pipelines(file: Path, parameters: dict[str, str], experiment: str | None
     :return: the exit code: 0 when every run finished.
     """
     stdout = sys.stdout
-    failure: BaseException | None = None
+    failure: AmlError | None = None
+    code = 0
     # With --json, standard output holds the result and nothing else.
     with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
         try:
-            with overriding(Overrides(parameters, experiment)):
-                run_file(file)
+            try:
+                with overriding(Overrides(parameters, experiment)):
+                    code = run_file(file)
+            except AmlError as e:
+                if isinstance(e.__cause__, KeyboardInterrupt):
+                    raise KeyboardInterrupt from None
+                failure = e
+            # What was started before the file failed is run all the same.
             for run in submission.started():
                 if not run.state().is_final:
-                    follow(run)
+                    _follow(run)
         except KeyboardInterrupt:
-            return _interrupted()
-        except (AmlError, AzureMLException) as e:
-            failure = e
+            _stop()
+            code = INTERRUPTED
     runs = submission.started()
-    if not runs and failure is None:
-        failure = PipelineError(f"{file} submits no pipeline: nothing was run")
+    if not runs and failure is None and code != INTERRUPTED:
+        failure = PipelineError(nothing_submitted(file, code))
     if failure is not None:
-        print(f"aml: {getattr(failure, 'message', None) or failure}", file=sys.stderr)
+        print(f"aml: {failure}", file=sys.stderr)
     if as_json:
         for run in runs:
             print(json.dumps(_result(run)), file=stdout)
-    return 0 if failure is None and all(r.state() is RunState.FINISHED for r in runs) else 1
+    if code == INTERRUPTED:
+        return code
+    finished = all(r.state() is RunState.FINISHED for r in runs)
+    return code or (0 if failure is None and finished else 1)
 
 
-def _interrupted() -> int:
-    for run in submission.started():
-        if not run.state().is_final:
-            print(f"stopping run {run.pipeline_run_id}", file=sys.stderr)
-            run.cancel()
-            run.wait(None)
-    return INTERRUPTED
+def _follow(run: RunBackend) -> None:
+    """See a run to its end for a file that does not wait for it."""
+    state = follow(run)
+    if state is not RunState.FINISHED:
+        print(f"aml: {failure_text(run, state)}", file=sys.stderr)
+
+
+def _stop() -> None:
+    """Cancel what runs, and wait until it has ended: containers and pods go with it."""
+    runs = [run for run in submission.started() if not run.state().is_final]
+    for run in runs:
+        print(f"stopping run {run.pipeline_run_id}", file=sys.stderr)
+        run.cancel()
+    for run in runs:
+        run.wait(None)
 
 
 def _result(run: RunBackend) -> dict[str, Any]:

@@ -44,6 +44,17 @@ def commit_failure(run: StepRun, attempt: AttemptFolder, report: dict[str, Any] 
     _write_result(run, attempt, "Failed", report or {}, {}, error)
 
 
+def record_problem(run: StepRun, number: int, error: str, *, final: bool) -> None:
+    """Record why a step did not come to its own end: its script never started, or nobody knows how it ended.
+
+    Nothing is thrown away, because the attempt may still be running somewhere.
+
+    :param number: the attempt.
+    :param final: starting again would not help.
+    """
+    _write_result(run, run.folder.attempt(number), "Failed" if final else "Interrupted", {}, {}, error)
+
+
 def _write_result(
     run: StepRun,
     attempt: AttemptFolder,

@@ -5,7 +5,19 @@ from __future__ import annotations
 from aml_provider.spec.errors import AmlError
 
 
-class StepError(AmlError):
+class StepProblem(AmlError):
+    """What went wrong with a step.
+
+    :param sentence: what is wrong and what to do; the run's result keeps it.
+    :param details: what only a log needs besides, such as the last lines that the command printed.
+    """
+
+    def __init__(self, sentence: str, details: str = "") -> None:
+        super().__init__(f"{sentence}\n{details}" if details else sentence)
+        self.sentence = sentence
+
+
+class StepError(StepProblem):
     """A step that cannot be run as things stand; starting it again would not help."""
 
 
@@ -13,5 +25,5 @@ class StepFailedError(StepError):
     """The step's own command failed, and its runtime said so."""
 
 
-class StepInterruptedError(AmlError):
+class StepInterruptedError(StepProblem):
     """The step's process went away before its runtime reported: starting it again may help."""

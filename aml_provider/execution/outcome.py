@@ -8,6 +8,7 @@ from aml_provider.execution.binding import StepRun
 from aml_provider.execution.commit import commit_failure, commit_success
 from aml_provider.execution.errors import StepError, StepFailedError, StepInterruptedError
 from aml_provider.execution.layout import AttemptFolder
+from aml_provider.execution.prepare import timeout_seconds
 from aml_provider.spec.models import DataLocation
 
 
@@ -24,9 +25,10 @@ def conclude(run: StepRun, attempt: AttemptFolder, ended_how: str) -> dict[str, 
     if report is None:
         raise StepInterruptedError(
             f"step {run.step.name!r}, attempt {attempt.number}: {ended_how}, before the step reported that it was "
-            f"done, so it does not count as done. {_tail(attempt)}"
+            "done, so it does not count as done.",
+            _tail(attempt),
         )
-    error = failure_of(run, attempt, report)
+    error = failure_of(run, report)
     if error is None:
         try:
             return commit_success(run, attempt, report)
@@ -34,32 +36,43 @@ def conclude(run: StepRun, attempt: AttemptFolder, ended_how: str) -> dict[str, 
             commit_failure(run, attempt, report, str(e))
             raise
     commit_failure(run, attempt, report, error)
-    raise StepFailedError(error)
+    raise StepFailedError(error, _tail(attempt))
 
 
-def failure_of(run: StepRun, attempt: AttemptFolder, report: dict[str, Any]) -> str | None:
-    """Why a reported attempt failed, in words with the log's last lines; ``None`` if it did not."""
+def failure_of(run: StepRun, report: dict[str, Any]) -> str | None:
+    """Why a reported attempt failed, in a sentence; ``None`` if it did not."""
     code = report["exit_code"]
     if code == 0 and not report.get("error"):
         return None
     step = f"step {run.step.name!r}"
     if report.get("oom_killed"):
-        limit = run.compute.memory
-        size = f" of {limit / 2**30:.1f} GiB" if limit else ""
-        why = (
-            f"{step} was killed because it used more memory than its limit{size} on compute target "
-            f"{run.compute.name!r}. Give the target more memory (memory: or vm_size: in the workspace file)"
+        return out_of_memory(run)
+    if report.get("timed_out"):
+        return (
+            f"{step} was stopped because it ran longer than its timeout of {timeout_seconds(run)} s. Make it faster, "
+            "or raise the limit (the step's max_run_duration_seconds, or timeout_seconds: of compute target "
+            f"{run.compute.name!r} in the workspace file)."
         )
-    elif report.get("timed_out"):
-        why = f"{step} was stopped because it ran longer than its timeout of {report.get('timeout_seconds', '?')} s"
-    elif report.get("error"):
-        why = f"{step} failed: {str(report['error']).rstrip('.')}"
-    elif report.get("signal"):
-        hint = " (perhaps this machine ran out of memory)" if report["signal"] == 9 else ""
-        why = f"{step} failed: its process was killed by signal {report['signal']}{hint}"
-    else:
-        why = f"{step} failed: its script exited with code {code}"
-    return f"{why}. {_tail(attempt)}"
+    if report.get("signal"):
+        hint = " (perhaps the machine ran out of memory)" if report["signal"] == 9 else ""
+        return f"{step} failed: its command was killed by signal {report['signal']}{hint}."
+    error = str(report.get("error") or "").rstrip(".")
+    return f"{step} failed: {error[:1].lower()}{error[1:]}." if error else f"{step} failed with exit code {code}."
+
+
+def out_of_memory(run: StepRun) -> str:
+    """What happened to a step that the kernel killed for its memory, in a sentence."""
+    limit = run.compute.memory
+    size = f" of {_size(limit)}" if limit else ""
+    return (
+        f"step {run.step.name!r} was killed because it used more memory than the limit{size} of compute target "
+        f"{run.compute.name!r}. Give the target more (memory: or vm_size: in the workspace file), or let the script "
+        "use less."
+    )
+
+
+def _size(count: int) -> str:
+    return f"{count / 2**30:.3g} GiB" if count >= 2**30 else f"{count / 2**20:.3g} MiB"
 
 
 def _tail(attempt: AttemptFolder) -> str:

@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
 from aml_provider.execution.binding import PipelineBinding, StepRun
-from aml_provider.execution.commit import commit_failure
-from aml_provider.execution.errors import StepFailedError, StepInterruptedError
-from aml_provider.execution.layout import AttemptFolder
+from aml_provider.execution.errors import StepFailedError, StepInterruptedError, StepProblem
 from aml_provider.spec.errors import AmlError
 from aml_provider.spec.models import DataLocation, Step
 from aml_provider.tracking.environment import mlflow_variables
@@ -55,12 +53,18 @@ class StepTask:
         run = self.step_run(context)
         self._stop_after_failure(context)
         run_folder = self.binding.store.run(run.dag_id, run.run_id).path
-        with self.translated_errors(run), Follower(run_folder, self.binding.workspace.tracking_uri):
+        with self.translated_errors(run, context), Follower(run_folder, self.binding.workspace.tracking_uri):
             yield run
 
     @contextmanager
-    def translated_errors(self, run: StepRun) -> Iterator[None]:
-        """Turn our errors into Airflow's: what starting again may mend is retried, what it cannot is not."""
+    def translated_errors(self, run: StepRun, context: Context) -> Iterator[None]:
+        """Turn our errors into Airflow's: what starting again may mend is retried, what it cannot is not.
+
+        The step's result says what was wrong, for those who do not look into Airflow's log.
+        """
+        from aml_provider.execution.commit import record_problem
+
+        number = context["ti"].try_number
         try:
             yield
         except StepInterruptedError as e:
@@ -70,6 +74,7 @@ class StepTask:
                 raise AirflowException(str(e)) from None
             raise AirflowFailException(str(e)) from None
         except AmlError as e:
+            record_problem(run, number, e.sentence, final=False)
             raise AirflowFailException(str(e)) from None
 
     def _stop_after_failure(self, context: Context) -> None:
@@ -77,6 +82,7 @@ class StepTask:
         if self.binding.spec.submit.continue_on_step_failure:
             return
         ti = context["ti"]
+            record_problem(run, number, e.sentence if isinstance(e, StepProblem) else str(e), final=True)
         states = ti.get_task_states(dag_id=ti.dag_id, run_ids=[ti.run_id]).get(ti.run_id, {})
         failed = sorted(k for k, state in states.items() if state == "failed" and k != ti.task_id)
         if failed:

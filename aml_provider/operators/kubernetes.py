@@ -74,7 +74,7 @@ class KubernetesStepOperator(StepTask, KubernetesPodOperator):
     def trigger_reentry(self, context: Context, event: dict[str, Any]) -> None:
         """Come back from the triggerer: the pod ended, or is to be followed further."""
         run = self.step_run(context)
-        with self.translated_errors(run), self._cluster_errors(run):
+        with self.translated_errors(run, context), self._cluster_errors(run):
             attempt = run.folder.attempt(int(str(context["task_state_store"].get(ATTEMPT_KEY))))
             self._label(run, attempt.number)
             self._until_end(lambda: KubernetesPodOperator.trigger_reentry(self, context, event))

@@ -33,7 +33,7 @@ class PipelineStartOperator(BaseOperator):
         dag_id, run_id = ti.dag_id, str(ti.run_id)
         self._refuse_unknown(context["dag_run"].conf or {})
         try:
-            folder = self.binding.store.run(dag_id, run_id).path
+        folder = self.binding.store.run(dag_id, run_id).path
             write_json(
                 folder / "run.json",
                 {
@@ -55,6 +55,12 @@ class PipelineStartOperator(BaseOperator):
         except AmlError as e:
             raise AirflowFailException(str(e)) from None
 
+        except OSError as e:
+            raise AirflowFailException(
+                f"the run's records cannot be written: {e.filename or folder}: {e.strerror}. They are kept in the "
+                f"default datastore {self.binding.store.datastore!r}: make room in it, check the rights of its "
+                "folder, or name another as default_datastore in the workspace file."
+            ) from None
     def _refuse_unknown(self, conf: dict[str, Any]) -> None:
         known = [p.name for p in self.binding.spec.parameters]
         unknown = sorted(set(conf) - set(known))

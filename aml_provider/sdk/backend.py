@@ -73,6 +73,10 @@ class RunBackend(Protocol):
     def portal_url(self) -> str | None:
         """A page about the run, if there is one."""
 
+    @property
+    def error(self) -> str | None:
+        """Why the run failed, when that is not a failure of any of its steps."""
+
     def state(self) -> RunState:
         """The run's state now."""
 

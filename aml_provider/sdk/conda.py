@@ -59,7 +59,7 @@ class CondaDependencies:
         try:
             content = yaml.safe_load(file.read_text(encoding="utf-8"))
         except yaml.YAMLError as error:
-            raise UserErrorException(f"{file} is not valid YAML: {error}.") from error
+            raise UserErrorException(f"{file} is not valid YAML: {error}.") from None
         if not isinstance(content, dict):
             raise UserErrorException(f"{file} is no conda environment file: it has no `dependencies:`.")
         self._content = content

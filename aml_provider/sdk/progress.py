@@ -70,16 +70,19 @@ def _metrics(step: StepInfo) -> str:
 def failure_text(backend: RunBackend, state: RunState) -> str:
     """What went wrong, with the last log lines of every step that failed by itself."""
     parts = [f"Pipeline run {backend.pipeline_run_id} ended as {state.value}."]
-    for step in backend.steps():
-        if step.state is RunState.FAILED:
-            parts.append(step_failure_text(backend, step))
+    parts += [step_failure_text(backend, step) for step in backend.steps() if step.state is RunState.FAILED]
+    if len(parts) == 1 and backend.error:
+        parts.append(backend.error)
     return "\n".join(parts)
 
 
 def step_failure_text(backend: RunBackend, step: StepInfo) -> str:
     """What went wrong in a step, with its last log lines."""
-    text = f"Step {step.name!r} failed{_after(step)}: {step.error or 'see its log'}"
+    error = step.error or "Airflow's log of its task says why"
+    # What the step's result records names the step itself.
+    named = error.startswith(f"step {step.name!r}")
+    text = error[:1].upper() + error[1:] if named else f"Step {step.name!r} failed{_after(step)}: {error}"
     lines = backend.log(step.key).splitlines()[-LOG_LINES:]
     if not lines:
-        return text + "\n  (its log is empty)"
+        return f"{text}\n  (it printed nothing)"
     return "\n".join([text, f"The last {len(lines)} lines of its log:", *(f"  | {line}" for line in lines)])

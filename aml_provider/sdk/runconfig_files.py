@@ -84,7 +84,7 @@ def _mapping(file: Path) -> dict[str, Any]:
     try:
         content = yaml.safe_load(file.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
-        raise RunConfigurationException(f"{file} is not valid YAML: {error}.") from error
+        raise RunConfigurationException(f"{file} is not valid YAML: {error}.") from None
     if not isinstance(content, dict):
         raise RunConfigurationException(f"{file} is no run configuration: it is not a YAML mapping.")
     return content

@@ -363,7 +363,7 @@ def _renamed(loaded: LoadedWorkspace, config: Path) -> LoadedWorkspace:
     try:
         content = json.loads(config.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise UserErrorException(f"{config} is not valid JSON: {error}.") from error
+        raise UserErrorException(f"{config} is not valid JSON: {error}.") from None
     if isinstance(content, dict) and "Scope" in content:
         # The oldest form: one resource id, /subscriptions/S/resourceGroups/G/providers/.../workspaces/W
         parts = str(content["Scope"]).strip("/").split("/")

@@ -6,6 +6,7 @@ import atexit
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from aml_provider.execution.layout import RunFolder, RunStore, read_json
 from aml_provider.operators.labels import EMBEDDED_VARIABLE
 from aml_provider.sdk.backend import RunState, StepInfo
 from aml_provider.sdk.source import PipelineSource
+from aml_provider.spec.errors import PipelineError
 from aml_provider.spec.models import PipelineSpec
 from aml_provider.submission.request import Request
 from aml_provider.submission.state import step_info, step_state
@@ -29,6 +31,8 @@ STATE_FILE = "state.json"
 CANCEL_FILE = "cancel"
 LOG_FILE = "airflow.log"
 LOCAL_BUNDLE = "airflow.dag_processing.bundles.local.LocalDagBundle"
+# A traceback's last line.
+EXCEPTION = re.compile(r"[A-Za-z_][\w.]*(Error|Exception|Interrupt|Exit): ")
 LOADER = """\
 from aml_provider.submission.loader import load
 
@@ -41,9 +45,15 @@ def start_embedded(spec: PipelineSpec, dag_id: str, source: PipelineSource, work
     # Unusable run stores are told to the caller, not to a log file.
     RunStore.of(workspace, spec.default_datastore)
     folder = workspace.state / "runs" / f"{dag_id}-{uuid.uuid4().hex[:12]}"
-    (folder / "dags").mkdir(parents=True)
-    Request(dag_id, spec, source.folder.resolve(), workspace).write(folder)
-    (folder / "dags" / "loader.py").write_text(LOADER.format(folder=str(folder)), encoding="utf-8")
+    try:
+        (folder / "dags").mkdir(parents=True)
+        Request(dag_id, spec, source.folder.resolve(), workspace).write(folder)
+        (folder / "dags" / "loader.py").write_text(LOADER.format(folder=str(folder)), encoding="utf-8")
+    except OSError as e:
+        raise PipelineError(
+            f"the run cannot be started: {e.filename or folder} cannot be written ({e.strerror}). Make room there, or "
+            "set state: in the workspace file to another folder."
+        ) from None
     with (folder / LOG_FILE).open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "aml_provider.submission.embedded_worker", str(folder)],
@@ -116,13 +126,17 @@ class EmbeddedRun:
 
     @property
     def error(self) -> str | None:
-        """Why there is no run at all: the last lines of the worker's log, when it ended before its time."""
-        state = self._state_file()
-        if self._process.poll() is None or (state is not None and RunState(state["state"]).is_final):
+        """Why the run failed though none of its steps did: what Airflow, or its worker process, says."""
+        if self.state() is not RunState.FAILED or any(s.state is RunState.FAILED for s in self.steps()):
             return None
-        text = (self.folder / LOG_FILE).read_text(encoding="utf-8", errors="replace")
-        lines = "\n".join(text.splitlines()[-10:])
-        return f"the embedded Airflow ended unexpectedly; the end of {self.folder / LOG_FILE}:\n{lines}"
+        log = self.folder / LOG_FILE
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+        # The first error is the cause of the others.
+        cause = next((line for line in lines if EXCEPTION.match(line)), None)
+        if cause is not None:
+            return f"{cause.partition(': ')[2] or cause}\n(The log of the embedded Airflow: {log})"
+        tail = "\n".join(f"  | {line}" for line in lines[-10:]) or "  (it is empty)"
+        return f"Its Airflow process ended before its time. The end of its log, {log}:\n{tail}"
 
     def state(self) -> RunState:
         """The run's state now."""

@@ -6,31 +6,69 @@ import json
 import re
 import runpy
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
-from aml_provider.spec.errors import PipelineError
+from aml_provider.spec.errors import AmlError, PipelineError
 
+# Between the name of a notebook and the number of a cell, where a traceback shows a file.
+CELL = ", code cell "
 # IPython's own lines: magics, shell escapes, help. They are no part of the pipeline.
 _MAGIC = re.compile(r"^\s*(%|!|\?)|\?\s*$")
 
 
-def run_file(path: Path) -> None:
+class PipelineFileError(PipelineError):
+    """An exception that the pipeline file's own code let pass; the message is Python's, from the file's lines on."""
+
+
+def run_file(path: Path) -> int:
     """Run ``path`` as a program, as ``python FILE`` would.
 
+    :return: the exit code that the file ended itself with; 0 when it came to its end.
     :raises PipelineError: there is no such file, or it is neither a ``.py`` nor a readable ``.ipynb``.
+    :raises PipelineFileError: the file's code failed.
     """
+    if path.is_dir():
+        raise PipelineError(f"{path} is a folder; give a pipeline file in it")
     if not path.is_file():
         raise PipelineError(f"there is no file {path}")
     if path.suffix not in (".py", ".ipynb"):
-        raise PipelineError(f"{path} is neither a Python file (.py) nor a notebook (.ipynb)")
-    with _as_main(path):
-        if path.suffix == ".py":
-            runpy.run_path(str(path), run_name="__main__")
-        else:
-            _run_notebook(path)
+        raise PipelineError(
+            f"{path} is neither a Python file (.py) nor a notebook (.ipynb); give the file that submits the pipeline"
+        )
+    try:
+        with _as_main(path):
+            if path.suffix == ".py":
+                runpy.run_path(str(path), run_name="__main__")
+            else:
+                _run_notebook(path)
+    except AmlError:
+        raise
+    except SystemExit as e:
+        return _exit_code(e)
+    except Exception as e:
+        raise PipelineFileError(_told(path, e)) from e
+    return 0
+
+
+def _exit_code(ending: SystemExit) -> int:
+    if ending.code is None or isinstance(ending.code, int):
+        return ending.code or 0
+    print(ending.code, file=sys.stderr)
+    return 1
+
+
+def _told(path: Path, error: Exception) -> str:
+    """A traceback that begins in the user's file: what called it is of no use to the reader."""
+    names = {str(path), str(path.resolve())}
+    frames = error.__traceback__
+    while frames is not None and frames.tb_frame.f_code.co_filename.split(CELL)[0] not in names:
+        frames = frames.tb_next
+    lines = traceback.format_exception(type(error), error, frames)
+    return f"{path} failed:\n{''.join(lines).rstrip()}"
 
 
 @contextmanager
@@ -51,7 +89,7 @@ def _run_notebook(path: Path) -> None:
     try:
         for number, source in enumerate(notebook_cells(path), 1):
             # Lines keep their place in the cell, so that a traceback tells the right one.
-            code = compile(source, f"{module.__file__}, code cell {number}", "exec")
+            code = compile(source, f"{module.__file__}{CELL}{number}", "exec")
             exec(code, module.__dict__)
     finally:
         sys.modules["__main__"] = previous
@@ -65,8 +103,14 @@ def notebook_cells(path: Path) -> list[str]:
     try:
         cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
         sources = ["".join(c["source"]) for c in cells if c["cell_type"] == "code"]
-    except (ValueError, KeyError, TypeError) as e:
-        raise PipelineError(f"{path} is not a Jupyter notebook of format 4: {type(e).__name__} {e}") from None
+    except ValueError as e:
+        raise PipelineError(
+            f"{path} is not a Jupyter notebook: it is not JSON ({e}). Save it again in Jupyter."
+        ) from None
+    except (KeyError, TypeError):
+        raise PipelineError(
+            f"{path} is not a Jupyter notebook of format 4: it has no list of cells. Save it again in Jupyter."
+        ) from None
     return [_without_magics(s) for s in sources]
 
 

@@ -67,6 +67,11 @@ class ServerRun:
     def portal_url(self) -> str | None:
         return f"{self._api.url}/dags/{quote(self.dag_id)}/runs/{quote(self.run_id)}"
 
+    @property
+    def error(self) -> str | None:
+        """Where to look for why a run failed whose steps did not."""
+        return f"Airflow's logs of the run's other tasks say why: {self.portal_url}"
+
     def state(self) -> RunState:
         """The run's state now."""
         state = run_state(self._api.get(self._path)["state"])

@@ -30,6 +30,7 @@ class Played:
 
     def __init__(self, spec: PipelineSpec, failing: str | None = None) -> None:
         self.dag_id, self.run_id, self.pipeline_run_id, self.portal_url = "exp", "run_1", f"id-{id(self)}", None
+        self.error: str | None = None
         self._scenes = self._play(spec, failing)
         self._steps: list[StepInfo] = []
         self._state = RunState.NOT_STARTED

@@ -148,7 +148,7 @@ class _Builder:
             try:
                 self._workspace.loaded.compute(name, provisioned)
             except PipelineError as error:
-                raise PipelineError(f"Step {step.name!r}: {error}") from error
+                raise PipelineError(f"Step {step.name!r}: {error}") from None
             self._checked_targets.add(name)
         if name in provisioned and name not in self._workspace.loaded.file.compute:
             self._provisioned[name] = provisioned[name]
@@ -187,7 +187,7 @@ def _check_datastores(spec: PipelineSpec, workspace: Workspace) -> None:
                 try:
                     workspace.loaded.datastore(output.datastore)
                 except PipelineError as error:
-                    raise PipelineError(f"Step {step.name!r}, output {output.name!r}: {error}") from error
+                    raise PipelineError(f"Step {step.name!r}, output {output.name!r}: {error}") from None
 
 
 def _check_pipeline_outputs(spec: PipelineSpec) -> None:
