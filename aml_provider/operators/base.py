@@ -62,19 +62,19 @@ class StepTask:
 
         The step's result says what was wrong, for those who do not look into Airflow's log.
         """
-        from aml_provider.execution.commit import record_problem
-
         number = context["ti"].try_number
         try:
             yield
         except StepInterruptedError as e:
+            record_problem(run, number, e.sentence, final=False)
             raise AirflowException(str(e)) from None
         except StepFailedError as e:
+            # Its result is written: it was judged by its report.
             if run.compute.settings.retry_failed_scripts:
                 raise AirflowException(str(e)) from None
             raise AirflowFailException(str(e)) from None
         except AmlError as e:
-            record_problem(run, number, e.sentence, final=False)
+            record_problem(run, number, e.sentence if isinstance(e, StepProblem) else str(e), final=True)
             raise AirflowFailException(str(e)) from None
 
     def _stop_after_failure(self, context: Context) -> None:
