@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
-
 from airflow.plugins_manager import AirflowPlugin
 
 from aml_provider.plugin import missing_pools
@@ -13,4 +11,4 @@ class AmlPlugin(AirflowPlugin):
     """Registered through the ``airflow.plugins`` entry point."""
 
     name = "aml"
-    listeners: ClassVar[list[Any]] = [missing_pools]
+    listeners = [missing_pools]  # noqa: RUF012  (Airflow declares it so)
