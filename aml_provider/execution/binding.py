@@ -33,9 +33,17 @@ class PipelineBinding:
         """Compute targets that the pipeline file creates itself, by name."""
         return {c.name: c for c in self.spec.compute}
 
+    @cached_property
+    def _computes(self) -> dict[str | None, ResolvedCompute]:
+        return {}
+
     def compute_of(self, step: Step) -> ResolvedCompute:
         """The compute target of ``step``."""
-        return self.workspace.compute(step.compute_target, self.provisioned)
+        # Many steps, few targets: each is resolved once per parse.
+        name = step.compute_target
+        if name not in self._computes:
+            self._computes[name] = self.workspace.compute(name, self.provisioned)
+        return self._computes[name]
 
     @cached_property
     def store(self) -> RunStore:

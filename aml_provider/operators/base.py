@@ -1,4 +1,8 @@
-"""What all step operators share: from Airflow's context to a step run, and from our errors to Airflow's."""
+"""What all step operators share: from Airflow's context to a step run, and from our errors to Airflow's.
+
+Airflow imports the operators' modules at every parse and again when each task starts, so what only a running step needs
+is imported in the functions that run it.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +16,11 @@ from aml_provider.execution.binding import PipelineBinding, StepRun
 from aml_provider.execution.errors import StepFailedError, StepInterruptedError, StepProblem
 from aml_provider.spec.errors import AmlError
 from aml_provider.spec.models import DataLocation, Step
-from aml_provider.tracking.environment import mlflow_variables
-from aml_provider.tracking.follower import Follower
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+    from aml_provider.execution.layout import AttemptFolder
 
 METRICS_XCOM = "metrics"
 FAILED_STATES = {"failed", "upstream_failed"}
@@ -50,6 +54,8 @@ class StepTask:
     @contextmanager
     def running(self, context: Context) -> Iterator[StepRun]:
         """Around everything a step does: refuse to start after a failure, follow metrics, translate errors."""
+        from aml_provider.tracking.follower import Follower
+
         run = self.step_run(context)
         self._stop_after_failure(context)
         run_folder = self.binding.store.run(run.dag_id, run.run_id).path
@@ -62,6 +68,8 @@ class StepTask:
 
         The step's result says what was wrong, for those who do not look into Airflow's log.
         """
+        from aml_provider.execution.commit import record_problem
+
         number = context["ti"].try_number
         try:
             yield
@@ -82,7 +90,6 @@ class StepTask:
         if self.binding.spec.submit.continue_on_step_failure:
             return
         ti = context["ti"]
-            record_problem(run, number, e.sentence if isinstance(e, StepProblem) else str(e), final=True)
         states = ti.get_task_states(dag_id=ti.dag_id, run_ids=[ti.run_id]).get(ti.run_id, {})
         failed = sorted(k for k, state in states.items() if state == "failed" and k != ti.task_id)
         if failed:
@@ -92,6 +99,8 @@ class StepTask:
 
     def variables(self, run: StepRun, *, in_place: bool) -> dict[str, str]:
         """Environment variables by which a script's own ``mlflow`` calls land in the step's run."""
+        from aml_provider.tracking.environment import mlflow_variables
+
         run_folder = self.binding.store.run(run.dag_id, run.run_id).path
         return mlflow_variables(run_folder, self.step.key, self.binding.workspace.tracking_uri, same_machine=in_place)
 
@@ -105,5 +114,7 @@ class StepTask:
 
     def stopped(self, run: StepRun, attempt: AttemptFolder) -> AirflowException:
         """The error of a step that somebody stopped: marked, cleared or cancelled in Airflow."""
+        from aml_provider.execution.commit import commit_failure
+
         commit_failure(run, attempt, attempt.report(), "stopped from Airflow")
         return AirflowFailException(f"step {self.step.name!r} was stopped from Airflow")

@@ -16,14 +16,14 @@ from urllib3.exceptions import ProtocolError
 
 from aml_provider.execution.binding import PipelineBinding, StepRun
 from aml_provider.execution.errors import StepError, StepInterruptedError
-from aml_provider.execution.outcome import conclude
-from aml_provider.execution.prepare import PreparedAttempt, prepare_attempt
 from aml_provider.operators.base import StepTask
 from aml_provider.operators.labels import ATTEMPT_LABEL, STEP_LABEL, labels_of
 from aml_provider.spec.models import DataLocation, Step
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+    from aml_provider.execution.prepare import PreparedAttempt
 
 # Airflow gives a task five seconds between SIGTERM and SIGKILL; stopping has to fit.
 STOP_SECONDS = 3
@@ -61,6 +61,8 @@ class DockerStepOperator(StepTask, ResumableJobMixin, DockerOperator):
 
     def submit_job(self, context: Context) -> dict[str, Any]:
         """Start a container, or adopt the one that a lost worker had started and not yet remembered."""
+        from aml_provider.execution.prepare import prepare_attempt
+
         for found in self._containers(self._run):
             if found["State"] == "running":
                 number = int(found["Labels"][ATTEMPT_LABEL])
@@ -189,6 +191,8 @@ class DockerStepOperator(StepTask, ResumableJobMixin, DockerOperator):
                 return
 
     def _conclude(self, external_id: Any, context: Context) -> None:
+        from aml_provider.execution.outcome import conclude
+
         attempt = self._run.folder.attempt(external_id["attempt"])
         try:
             if self.killed:

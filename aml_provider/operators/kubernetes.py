@@ -17,17 +17,17 @@ from kubernetes.config import ConfigException
 from urllib3.exceptions import HTTPError
 
 from aml_provider.execution.binding import PipelineBinding, StepRun
-from aml_provider.execution.data import Mount
 from aml_provider.execution.errors import StepError, StepInterruptedError
-from aml_provider.execution.layout import AttemptFolder
-from aml_provider.execution.outcome import conclude
-from aml_provider.execution.prepare import PreparedAttempt, prepare_attempt, timeout_seconds
 from aml_provider.operators.base import StepTask
 from aml_provider.operators.labels import ATTEMPT_LABEL, OWNER, OWNER_LABEL, STEP_LABEL, labels_of
 from aml_provider.spec.models import Step
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+    from aml_provider.execution.data import Mount
+    from aml_provider.execution.layout import AttemptFolder
+    from aml_provider.execution.prepare import PreparedAttempt
 
 # A pod that nobody follows any more ends by itself, at the latest after a week.
 LONGEST_SECONDS = 7 * 24 * 3600
@@ -110,6 +110,8 @@ class KubernetesStepOperator(StepTask, KubernetesPodOperator):
         return sorted(pods, key=lambda p: p.metadata.creation_timestamp, reverse=True)
 
     def _prepare(self, run: StepRun, context: Context) -> AttemptFolder:
+        from aml_provider.execution.prepare import prepare_attempt
+
         if not self.image:
             raise StepError(
                 f"step {self.step.name!r}: no image. Compute target {run.compute.name!r} is of kind kubernetes; "
@@ -138,6 +140,8 @@ class KubernetesStepOperator(StepTask, KubernetesPodOperator):
         self.annotations = every
 
     def _configure(self, run: StepRun, prepared: PreparedAttempt) -> None:
+        from aml_provider.execution.prepare import timeout_seconds
+
         compute = run.compute
         self._label(run, prepared.folder.number)
         self.name = f"{run.step_run_id}-{prepared.folder.number}"
@@ -199,6 +203,8 @@ class KubernetesStepOperator(StepTask, KubernetesPodOperator):
             self._how_it_ended = f"its pod ended badly ({_pod_reason(self.remote_pod or self.pod) or _first_line(e)})"
 
     def _conclude(self, run: StepRun, attempt: AttemptFolder, context: Context) -> None:
+        from aml_provider.execution.outcome import conclude
+
         try:
             if self.killed:
                 raise self.stopped(run, attempt)

@@ -9,9 +9,6 @@ from airflow.providers.standard.hooks.subprocess import SubprocessHook
 from airflow.sdk import BaseOperator
 
 from aml_provider.execution.binding import PipelineBinding
-from aml_provider.execution.environments import interpreter_for
-from aml_provider.execution.outcome import conclude
-from aml_provider.execution.prepare import prepare_attempt
 from aml_provider.operators.base import StepTask
 from aml_provider.spec.models import Step
 
@@ -40,6 +37,10 @@ class LocalStepOperator(StepTask, BaseOperator):
 
     def execute(self, context: Context) -> None:
         """Run the step and push its outputs."""
+        from aml_provider.execution.environments import interpreter_for
+        from aml_provider.execution.outcome import conclude
+        from aml_provider.execution.prepare import prepare_attempt
+
         with self.running(context) as run:
             folder = self.binding.workspace.state / "environments"
             interpreter = interpreter_for(self.step.environment, folder, self.log.info)

@@ -11,7 +11,6 @@ from airflow.sdk.exceptions import AirflowFailException
 from aml_provider.execution.binding import PipelineBinding, pipeline_run_id, step_run_id
 from aml_provider.execution.layout import write_json
 from aml_provider.spec.errors import AmlError
-from aml_provider.tracking.recorder import close_run, open_run
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -29,11 +28,13 @@ class PipelineStartOperator(BaseOperator):
 
     def execute(self, context: Context) -> None:
         """Open the run."""
+        from aml_provider.tracking.recorder import open_run
+
         ti, spec = context["ti"], self.binding.spec
         dag_id, run_id = ti.dag_id, str(ti.run_id)
         self._refuse_unknown(context["dag_run"].conf or {})
-        try:
         folder = self.binding.store.run(dag_id, run_id).path
+        try:
             write_json(
                 folder / "run.json",
                 {
@@ -54,13 +55,13 @@ class PipelineStartOperator(BaseOperator):
             open_run(folder, self.binding.workspace.tracking_uri)
         except AmlError as e:
             raise AirflowFailException(str(e)) from None
-
         except OSError as e:
             raise AirflowFailException(
                 f"the run's records cannot be written: {e.filename or folder}: {e.strerror}. They are kept in the "
                 f"default datastore {self.binding.store.datastore!r}: make room in it, check the rights of its "
                 "folder, or name another as default_datastore in the workspace file."
             ) from None
+
     def _refuse_unknown(self, conf: dict[str, Any]) -> None:
         known = [p.name for p in self.binding.spec.parameters]
         unknown = sorted(set(conf) - set(known))
@@ -83,6 +84,8 @@ class PipelineEndOperator(BaseOperator):
 
     def execute(self, context: Context) -> None:
         """Close the run with the states Airflow has for the steps."""
+        from aml_provider.tracking.recorder import close_run
+
         ti = context["ti"]
         states = ti.get_task_states(dag_id=ti.dag_id, run_ids=[ti.run_id]).get(ti.run_id, {})
         steps = {s.key: states.get(s.key) or "removed" for s in self.binding.spec.steps}

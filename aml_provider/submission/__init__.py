@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from aml_provider.sdk.life import Life, current_life
-from aml_provider.submission.overrides import apply_overrides
 
 if TYPE_CHECKING:
     from aml_provider.sdk.backend import RunBackend
@@ -32,9 +31,10 @@ def submit(spec: PipelineSpec, source: PipelineSource, workspace: LoadedWorkspac
 
         declare(spec, source, workspace)
         return None
-    spec = apply_overrides(spec)
     from aml_provider.submission.names import next_dag_id
+    from aml_provider.submission.overrides import apply_overrides
 
+    spec = apply_overrides(spec)
     dag_id = next_dag_id(spec.submit.experiment, source)
     if workspace.file.airflow is not None:
         from aml_provider.submission.server import submit_to_server

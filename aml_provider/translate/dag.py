@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from airflow.sdk import DAG
+from airflow.sdk.definitions.param import ParamsDict
 
 from aml_provider.execution.binding import PipelineBinding
 from aml_provider.operators.run import PipelineEndOperator, PipelineStartOperator
@@ -35,7 +36,6 @@ def build_dag(spec: PipelineSpec, folder: Path, workspace: LoadedWorkspace, dag_
         description=spec.description,
         schedule=None,
         catchup=False,
-        params=airflow_params(spec),
         tags=["aml", spec.workspace],
         doc_md=_doc(spec),
     ) as dag:
@@ -51,6 +51,9 @@ def build_dag(spec: PipelineSpec, folder: Path, workspace: LoadedWorkspace, dag_
                 task.set_upstream(start)
         end.set_upstream([tasks[s.key] for s in spec.steps if s.key not in has_downstream])
         end.as_teardown(on_failure_fail_dagrun=True)
+    # Last, because Airflow copies the params a DAG has into every task that is made, deeply and once per class of the
+    # task; a run takes them from the DAG anyway.
+    dag.params = ParamsDict(airflow_params(spec))
     return dag
 
 
