@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from aml_provider.spec.errors import NotSupportedError
+from aml_provider.spec.names import folder_name
 from aml_provider.workspace.resolved import LoadedWorkspace
 
 # Leading dot: not data, so no glob of an author's dataset picks it up.
@@ -130,16 +130,11 @@ class RunStore:
         return cls(root / STORE_FOLDER, datastore)
 
     def run(self, dag_id: str, run_id: str) -> RunFolder:
-        return RunFolder(self.root / "runs" / dag_id / run_key(run_id))
+        return RunFolder(self.root / "runs" / folder_name(dag_id) / folder_name(run_id))
 
     @property
     def runtimes(self) -> Path:
         return self.root / "runtime"
-
-
-def run_key(run_id: str) -> str:
-    """``run_id`` as a folder name, the same in every process: characters that paths dislike become ``_``."""
-    return re.sub(r"[^A-Za-z0-9._-]", "_", run_id)
 
 
 def read_json(path: Path) -> dict[str, Any] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterable
 
@@ -22,6 +23,15 @@ def legal_key(name: str) -> str:
     """
     key = _ILLEGAL.sub("_", name).lstrip(".")[:MAX_KEY]
     return key or "step"
+
+
+def folder_name(name: str) -> str:
+    """A folder's name for ``name``: itself when it is legal, else its legal form and a hash.
+
+    No two names share a folder.
+    """
+    key = legal_key(name)
+    return key if key == name else f"{key[:200]}-{hashlib.sha256(name.encode()).hexdigest()[:12]}"
 
 
 def unique_keys(names: Iterable[str], reserved: Iterable[str] = RESERVED_KEYS) -> list[str]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from aml_provider.spec.names import legal_key
+from aml_provider.spec.names import folder_name
 from aml_provider.workspace.resolved import LoadedWorkspace
 
 DATASETS = "datasets"
@@ -27,7 +27,7 @@ class Registry:
     @classmethod
     def of(cls, workspace: LoadedWorkspace, kind: str) -> Registry:
         """The registry of ``kind`` (``datasets``, ``environments``)."""
-        return cls(workspace.state / "registry" / legal_key(workspace.name) / kind)
+        return cls(workspace.state / "registry" / folder_name(workspace.name) / kind)
 
     def names(self) -> set[str]:
         """Every registered name."""
@@ -37,11 +37,11 @@ class Registry:
 
     def versions(self, name: str) -> list[Version]:
         """``(version, record)`` of every version, the newest last."""
-        return _read(self.folder / legal_key(name))
+        return _read(self.folder / folder_name(name))
 
     def add(self, name: str, record: dict[str, Any]) -> int:
         """Register a new version; its number."""
-        folder = self.folder / legal_key(name)
+        folder = self.folder / folder_name(name)
         folder.mkdir(parents=True, exist_ok=True)
         while True:
             known = _read(folder)

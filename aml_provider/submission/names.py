@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Set
 
 from aml_provider.sdk.source import PipelineSource
+from aml_provider.spec.names import legal_key
 
 # Airflow's limit is 250 characters; the rest is for a number.
 LONGEST = 245
@@ -14,7 +14,7 @@ _used: dict[object, set[str]] = {}
 
 def dag_id_of(experiment: str, taken: Set[str]) -> str:
     """The experiment's name as a DAG id; a file's second pipeline with that name gets ``_2``, and so on."""
-    base = re.sub(r"[^A-Za-z0-9_.-]+", "_", experiment)[:LONGEST] or "pipeline"
+    base = legal_key(experiment)[:LONGEST]
     number, name = 1, base
     while name in taken:
         number += 1
