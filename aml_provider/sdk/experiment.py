@@ -11,6 +11,7 @@ from aml_provider.sdk.exceptions import UserErrorException
 from aml_provider.sdk.life import Life, current_collector, current_life, is_program
 from aml_provider.sdk.null import NULL
 from aml_provider.sdk.pipeline import Pipeline
+from aml_provider.sdk.plain import plain_errors
 from aml_provider.sdk.script_run_config import ScriptRunConfig
 from aml_provider.sdk.source import calling_source
 from aml_provider.sdk.submission import ask, remember, submit, submitted
@@ -111,6 +112,7 @@ class Experiment(PartOfV1):
 
     # --- submitting -----------------------------------------------------------------------------------------
 
+    @plain_errors
     def submit(self, config: Any, tags: dict[str, Any] | None = None, **kwargs: Any) -> Any:
         """Submit a pipeline or a ``ScriptRunConfig``.
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from aml_provider.sdk.build.pipeline import build, options
 from aml_provider.sdk.life import Life, current_collector, current_life
 from aml_provider.sdk.null import NULL
+from aml_provider.sdk.plain import plain_errors
 from aml_provider.sdk.source import calling_source
 from aml_provider.sdk.unavailable import PartOfV1
 from aml_provider.spec.errors import NotSupportedError, PipelineError
@@ -30,6 +31,7 @@ class Pipeline(PartOfV1):
         "graph": "look at the DAG in Airflow, or at `aml spec FILE`",
     }
 
+    @plain_errors
     def __init__(
         self,
         workspace: Workspace,
@@ -58,6 +60,7 @@ class Pipeline(PartOfV1):
         """The errors: always none, because a pipeline with errors cannot be made."""
         return []
 
+    @plain_errors
     def submit(
         self,
         experiment_name: str,
@@ -88,6 +91,7 @@ class Pipeline(PartOfV1):
             **kwargs,
         )
 
+    @plain_errors
     def publish(
         self,
         name: str | None = None,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from aml_provider.sdk.exceptions import UserErrorException
 from aml_provider.sdk.life import is_program, scope
+from aml_provider.sdk.plain import plain_errors
 from aml_provider.sdk.source import calling_source, find_file, looked_in
 from aml_provider.sdk.unavailable import NamedMapping, PartOfV1
 from aml_provider.workspace.discovery import load_workspace
@@ -101,6 +102,7 @@ class Workspace(PartOfV1):
     # --- ways to get one ------------------------------------------------------------------------------------
 
     @staticmethod
+    @plain_errors
     def from_config(path: str | os.PathLike[str] | None = None, auth: Any = None) -> Workspace:
         """The workspace that ``config.json`` names, or the workspace file's own one when there is no such file.
 

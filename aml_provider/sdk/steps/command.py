@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from aml_provider.sdk.plain import plain_errors
 from aml_provider.sdk.steps.base import ScriptStep
 from aml_provider.spec.errors import PipelineError
 
@@ -20,6 +21,7 @@ class CommandStep(ScriptStep):
 
     STEP_TYPE = "CommandStep"
 
+    @plain_errors
     def __init__(
         self,
         command: Any = None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from aml_provider.sdk.plain import plain_errors
 from aml_provider.sdk.steps.base import ScriptStep, warn_hash_paths
 from aml_provider.spec.errors import PipelineError
 
@@ -25,6 +26,7 @@ class PythonScriptStep(ScriptStep):
 
     STEP_TYPE = "PythonScriptStep"
 
+    @plain_errors
     def __init__(
         self,
         script_name: str,
