@@ -42,12 +42,14 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def available(request: pytest.FixtureRequest) -> set[str]:
+    """Which of docker and kubernetes this machine has."""
+    return {kind for kind in ("docker", "kubernetes") if absent(request.config, kind) is None}
+
+
+@pytest.fixture(scope="session")
 def server(
-    tmp_path_factory: pytest.TempPathFactory,
-    request: pytest.FixtureRequest,
-    repository: Path,
-    state: Path,
-    kubeconfig: Path,
+    tmp_path_factory: pytest.TempPathFactory, repository: Path, state: Path, kubeconfig: Path, available: set[str]
 ) -> Iterator[Server]:
     """A running Airflow with both sample pipelines and the hold pipeline in its dags folder, and all pools."""
     folder = tmp_path_factory.mktemp("airflow")
@@ -55,8 +57,7 @@ def server(
     shutil.copytree(repository / "dags", dags, ignore=shutil.ignore_patterns("workspace.yaml", "__pycache__"))
     shutil.copytree(HERE / "dags", dags, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
     port = free_port()
-    targets = ["docker"] * (absent(request.config, "docker") is None)
-    targets += ["kubernetes", "deferred"] * (absent(request.config, "kubernetes") is None)
+    targets = sorted(available) + ["deferred"] * ("kubernetes" in available)
     compute = "".join(f"  {t}: {TARGETS[t]}\n" for t in targets).replace("KUBERNETES", KUBERNETES)
     workspace = folder / "workspace.yaml"
     workspace.write_text(
@@ -66,14 +67,21 @@ def server(
         + compute.replace("KUBECONFIG", str(kubeconfig)).replace("{kind", "{max_nodes: 8, kind")
     )
     started = Server(folder / "home", dags, workspace, port, kubeconfig)
-    (started.store / "gates").mkdir(parents=True)
-    shutil.copytree(dags / "digits" / "data", started.store / "digits" / "raw")
+    (started.store / "gates").mkdir(parents=True, exist_ok=True)
+    shutil.copytree(dags / "digits" / "data", started.store / "digits" / "raw", dirs_exist_ok=True)
     started.start()
     try:
         started.ready({"digits", "fan-out", "hold"})
         yield started
     finally:
         started.stop()
+
+
+@pytest.fixture(scope="session")
+def pools(server: Server) -> None:
+    """The pools of the compute targets that the workspace file declares."""
+    done = server.aml("pools")
+    assert done.returncode == 0, done.stderr
 
 
 def readable(log: Path) -> str:
