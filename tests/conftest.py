@@ -14,8 +14,13 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
+import hypothesis
 import pytest
 import yaml
+
+# How fast a machine is decides no test: the first call of a property may pay for an import.
+hypothesis.settings.register_profile("aml", deadline=None)
+hypothesis.settings.load_profile("aml")
 
 ROOT = Path(__file__).resolve().parents[1]
 TESTBED = ROOT.parent / "shared" / "testbed"
