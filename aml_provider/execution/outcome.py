@@ -12,16 +12,23 @@ from aml_provider.execution.prepare import timeout_seconds
 from aml_provider.spec.models import DataLocation
 
 
-def conclude(run: StepRun, attempt: AttemptFolder, ended_how: str) -> dict[str, DataLocation]:
+def conclude(
+    run: StepRun, attempt: AttemptFolder, ended_how: str, *, memory_ran_out: bool = False
+) -> dict[str, DataLocation]:
     """Judge an attempt whose process or container has ended, and commit it.
 
     A step is done when its runtime reported so, never because something merely ended with 0.
 
     :param ended_how: what the outside saw, e.g. ``container exited with 137 (out of memory)``; for the message.
+    :param memory_ran_out: the outside saw that the kernel killed the container for its memory. It may have killed the
+        runtime too, so that there is no report; starting again would end the same way.
     :return: where the outputs are.
     :raises StepFailedError: the command failed. :raises StepInterruptedError: there is no report.
     """
     report = attempt.finished_report()
+    if report is None and memory_ran_out:
+        commit_failure(run, attempt, None, out_of_memory(run))
+        raise StepFailedError(out_of_memory(run), _tail(attempt))
     if report is None:
         raise StepInterruptedError(
             f"step {run.step.name!r}, attempt {attempt.number}: {ended_how}, before the step reported that it was "

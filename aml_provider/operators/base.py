@@ -84,6 +84,12 @@ class StepTask:
         except AmlError as e:
             record_problem(run, number, e.sentence if isinstance(e, StepProblem) else str(e), final=True)
             raise AirflowFailException(str(e)) from None
+        except AirflowFailException:
+            raise
+        except Exception as e:
+            sentence = f"step {self.step.name!r} failed outside its script, {type(e).__name__}: {e}"
+            record_problem(run, number, sentence, final=False)
+            raise
 
     def _stop_after_failure(self, context: Context) -> None:
         """v1's ``continue_on_step_failure=False``: once a step failed, none that has not started is started."""

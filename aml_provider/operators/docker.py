@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.docker.operators.docker import DockerOperator, fetch_logs
 from airflow.sdk import ResumableJobMixin
+from airflow.sdk.exceptions import AirflowException
 from docker.errors import APIError, DockerException, NotFound
 from docker.types import DeviceRequest, Mount
 from requests.exceptions import ReadTimeout, RequestException
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 # Airflow gives a task five seconds between SIGTERM and SIGKILL; stopping has to fit.
 STOP_SECONDS = 3
 WAIT_SECONDS = 60
+HINT = "Start the daemon, let this user reach it, or correct docker_url in the workspace file."
 
 
 class DockerStepOperator(StepTask, ResumableJobMixin, DockerOperator):
@@ -78,7 +80,12 @@ class DockerStepOperator(StepTask, ResumableJobMixin, DockerOperator):
         )
         self._pull_if_missing()
         self.container_id = self._create(prepared)
-        self.cli.start(self.container_id)
+        try:
+            self.cli.start(self.container_id)
+        except APIError:
+            # It never ran: nothing is lost with it.
+            self._remove(self.container_id)
+            raise
         return {"container": self.container_id, "attempt": prepared.folder.number}
 
     def get_job_status(self, external_id: Any, context: Context) -> str:
@@ -197,18 +204,20 @@ class DockerStepOperator(StepTask, ResumableJobMixin, DockerOperator):
         try:
             if self.killed:
                 raise self.stopped(self._run, attempt)
-            self._outputs: dict[str, DataLocation] = conclude(self._run, attempt, self._how_it_ended(external_id))
+            state = self._container_state(external_id)
+            ended = f"its container ended with exit code {state['ExitCode']}" if state else "its container disappeared"
+            oom = bool(state and state.get("OOMKilled"))
+            self._outputs: dict[str, DataLocation] = conclude(self._run, attempt, ended, memory_ran_out=oom)
         finally:
             self._remove(external_id["container"])
             self._forget(context)
 
-    def _how_it_ended(self, external_id: Any) -> str:
+    def _container_state(self, external_id: Any) -> dict[str, Any] | None:
         try:
-            state = self.cli.inspect_container(external_id["container"])["State"]
+            state: dict[str, Any] = self.cli.inspect_container(external_id["container"])["State"]
         except NotFound:
-            return "its container disappeared"
-        memory = " because it used more memory than its limit" if state.get("OOMKilled") else ""
-        return f"its container ended with exit code {state['ExitCode']}{memory}"
+            return None
+        return state
 
     def _forget(self, context: Context) -> None:
         store = context.get("task_state_store")
@@ -246,9 +255,13 @@ class DockerStepOperator(StepTask, ResumableJobMixin, DockerOperator):
             raise StepInterruptedError(f"step {self.step.name!r}: Docker at {where} refused: {text}") from e
         except (DockerException, RequestException) as e:
             raise StepInterruptedError(
-                f"step {self.step.name!r}: Docker at {where} does not answer ({_root(e)}). "
-                "Is the daemon running, and may this user reach its socket?"
+                f"step {self.step.name!r}: Docker at {where} does not answer ({_root(e)}). {HINT}"
             ) from None
+        except AirflowException as e:
+            # The hook's own error, when it cannot connect; it has written the reason to the log.
+            if "Docker host" not in str(e):
+                raise
+            raise StepInterruptedError(f"step {self.step.name!r}: Docker at {where} does not answer. {HINT}") from None
 
 
 def _root(error: BaseException) -> BaseException:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.cncf.kubernetes.kubernetes_helper_functions import PodLaunchFailedException
 from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperator
-from airflow.providers.cncf.kubernetes.utils.pod_manager import PodLaunchTimeoutException, PodNotFoundException
+from airflow.providers.cncf.kubernetes.utils.pod_manager import PodNotFoundException
 from airflow.sdk.exceptions import AirflowException
 from kubernetes.client import models as k8s
 from kubernetes.client.exceptions import ApiException
 from kubernetes.config import ConfigException
 from urllib3.exceptions import HTTPError
+from yaml import YAMLError
 
 from aml_provider.execution.binding import PipelineBinding, StepRun
 from aml_provider.execution.errors import StepError, StepInterruptedError
@@ -46,6 +46,8 @@ class KubernetesStepOperator(StepTask, KubernetesPodOperator):
     """
 
     template_fields = ()
+
+    _last_seen: k8s.V1Pod | None = None
 
     def __init__(self, *, step: Step, binding: PipelineBinding, **kwargs: Any) -> None:
         super().__init__(
@@ -191,16 +193,22 @@ class KubernetesStepOperator(StepTask, KubernetesPodOperator):
         self._how_it_ended = "its pod ended"
         try:
             follow()
-        except (PodLaunchFailedException, PodLaunchTimeoutException) as e:
-            raise StepError(
-                f"step {self.step.name!r}: its pod did not start: {_first_line(e)}. Check the image name "
-                f"({self.image!r}), and whether the cluster has room for what the compute target asks."
-            ) from None
         except PodNotFoundException as e:
             self._how_it_ended = f"its pod disappeared ({_first_line(e)})"
         except AirflowException as e:
+            problem = _start_problem(self._last_seen)
+            if problem is not None:
+                raise StepError(f"step {self.step.name!r}: its pod did not start: {problem}") from None
             # A failed pod: the report tells more than the pod's status, when there is one.
-            self._how_it_ended = f"its pod ended badly ({_pod_reason(self.remote_pod or self.pod) or _first_line(e)})"
+            self._how_it_ended = f"its pod ended badly ({_pod_reason(self._last_seen) or _first_line(e)})"
+
+    def cleanup(self, pod: k8s.V1Pod, remote_pod: k8s.V1Pod, *args: Any, **kwargs: Any) -> None:
+        """Look at the pod once more before it is deleted: its status says why it did not start or how it ended."""
+        if remote_pod and remote_pod.status and remote_pod.status.phase != "Succeeded":
+            self._last_seen = remote_pod
+            with suppress(ApiException, HTTPError):
+                self._last_seen = self.client.read_namespaced_pod(pod.metadata.name, pod.metadata.namespace)
+        super().cleanup(pod, remote_pod, *args, **kwargs)
 
     def _conclude(self, run: StepRun, attempt: AttemptFolder, context: Context) -> None:
         from aml_provider.execution.outcome import conclude
@@ -208,7 +216,8 @@ class KubernetesStepOperator(StepTask, KubernetesPodOperator):
         try:
             if self.killed:
                 raise self.stopped(run, attempt)
-            outputs = conclude(run, attempt, self._how_it_ended_text())
+            oom = (_pod_reason(self._last_seen) or "").startswith("OOMKilled")
+            outputs = conclude(run, attempt, self._how_it_ended_text(), memory_ran_out=oom)
         finally:
             context["task_state_store"].delete(ATTEMPT_KEY)
             for pod in self._pods(run):
@@ -238,13 +247,17 @@ class KubernetesStepOperator(StepTask, KubernetesPodOperator):
             if e.status == 422 or e.status == 400 or e.status == 404:
                 raise StepError(f"{target} refused the pod: {_api_message(e)}") from None
             raise StepInterruptedError(f"{target} answered {e.status}: {_api_message(e)}") from None
-        except ConfigException as e:
+        except (ConfigException, YAMLError) as e:
             raise StepError(
-                f"{target} is not configured: {e}. Set kubernetes: config_file or kubernetes_conn_id in the "
-                "workspace file."
+                f"{target} cannot be used with {self.config_file or 'the configuration that was found'}: "
+                f"{_first_line(e).rstrip('.')}. Set kubernetes: config_file or "
+                "kubernetes_conn_id in the workspace file."
             ) from None
         except (HTTPError, ConnectionError) as e:
-            raise StepInterruptedError(f"{target} cannot be reached: {_first_line(e)}") from None
+            raise StepInterruptedError(
+                f"{target} cannot be reached: {_connection_problem(e)}. Is it up, and is its address right in config_file "
+                "or in the Airflow connection?"
+            ) from None
 
 
 def _api_message(error: ApiException) -> str:
@@ -256,9 +269,36 @@ def _api_message(error: ApiException) -> str:
         return str(error.reason)
 
 
+def _connection_problem(error: BaseException) -> str:
+    """urllib3 wraps what happened in a sentence about its own pool."""
+    reason = getattr(error, "reason", None) or error
+    host = getattr(getattr(error, "pool", None), "host", None)
+    return f"{host}: {str(reason).partition('): ')[2] or reason}" if host else _first_line(error)
+
+
 def _first_line(error: BaseException) -> str:
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__
+
+
+def _start_problem(pod: k8s.V1Pod | None) -> str | None:
+    """Why a pod that is not running will not run, and what to do; ``None`` for other pods."""
+    if pod is None or pod.status is None:
+        return None
+    for status in pod.status.container_statuses or []:
+        waiting = status.state.waiting if status.state else None
+        if waiting and waiting.reason not in ("ContainerCreating", "PodInitializing"):
+            why = ", ".join(part.rstrip(".") for part in (waiting.reason, waiting.message) if part)
+            return f"{why}. Correct the image name (workspace file or Environment) or its image_pull_policy."
+    for condition in pod.status.conditions or []:
+        if condition.type == "PodScheduled" and condition.status == "False" and condition.message:
+            why = condition.message.rstrip(".")
+            return f"no node takes it ({why}). Let its compute target ask for less, or give the cluster what it asks."
+    if pod.status.phase == "Pending":
+        return (
+            "it stayed pending for too long. Raise startup_timeout_seconds of its compute target, or look at its node."
+        )
+    return None
 
 
 def _pod_reason(pod: k8s.V1Pod | None) -> str | None:
