@@ -255,8 +255,8 @@ class KubernetesStepOperator(StepTask, KubernetesPodOperator):
             ) from None
         except (HTTPError, ConnectionError) as e:
             raise StepInterruptedError(
-                f"{target} cannot be reached: {_connection_problem(e)}. Is it up, and is its address right in config_file "
-                "or in the Airflow connection?"
+                f"{target} cannot be reached: {_connection_problem(e)}. Is it up, and is its address right in "
+                "config_file or in the Airflow connection?"
             ) from None
 
 
@@ -296,7 +296,7 @@ def _start_problem(pod: k8s.V1Pod | None) -> str | None:
             return f"no node takes it ({why}). Let its compute target ask for less, or give the cluster what it asks."
     if pod.status.phase == "Pending":
         return (
-            "it stayed pending for too long. Raise startup_timeout_seconds of its compute target, or look at its node."
+            "it stayed pending for too long. Raise startup_timeout_seconds of its compute target."
         )
     return None
 
