@@ -93,7 +93,9 @@ class PipelineEndOperator(BaseOperator):
         missing = [key for key, state in steps.items() if state != "success"]
         folder = self.binding.store.run(ti.dag_id, str(ti.run_id)).path
         if folder.is_dir():
-            close_run(folder, "Failed" if failed else "Canceled" if missing else "Finished", steps)
+            state = "Failed" if failed else "Canceled" if missing else "Finished"
+            write_json(folder / "end.json", {"state": state, "ended": time.time(), "steps": steps})
+            close_run(folder, state, steps)
         # Airflow takes a run whose last steps were skipped for a success; this task's own failure corrects that.
         if failed:
             raise AirflowFailException(f"the pipeline failed: step {failed[0]!r} failed")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aml_provider.sdk.life import Life, current_life
 
@@ -13,7 +13,17 @@ if TYPE_CHECKING:
     from aml_provider.workspace.resolved import LoadedWorkspace
 
 
+# Found in a module of their own when they are asked for: a parse needs none of them.
+RECORDED = ("find_run", "list_experiments", "list_runs")
 _started: list[RunBackend] = []
+
+
+def __getattr__(name: str) -> Any:
+    if name in RECORDED:
+        from aml_provider.submission import recorded
+
+        return getattr(recorded, name)
+    raise AttributeError(name)
 
 
 def started() -> tuple[RunBackend, ...]:

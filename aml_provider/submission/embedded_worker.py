@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import sys
 import threading
+import time
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,9 @@ def main(folder: Path) -> int:
     if watch.canceled or not state.is_final:
         store_folder = _run_folder(request, run_id)
         if store_folder.is_dir():
-            close_run(store_folder, "Canceled" if watch.canceled else "Failed", watch.states())
+            ended = "Canceled" if watch.canceled else "Failed"
+            write_json(store_folder / "end.json", {"state": ended, "ended": time.time(), "steps": watch.states()})
+            close_run(store_folder, ended, watch.states())
     return 0 if state is RunState.FINISHED else 1
 
 

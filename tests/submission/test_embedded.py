@@ -1,0 +1,76 @@
+"""A program runs a pipeline without any server; a later program finds the run again."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PIPELINE = """
+from azureml.core import Experiment, Workspace
+from azureml.data import OutputFileDatasetConfig
+from azureml.pipeline.core import Pipeline, PipelineParameter
+from azureml.pipeline.steps import PythonScriptStep
+
+ws = Workspace.from_config()
+text = OutputFileDatasetConfig("text").register_on_complete("spoken")
+word = PipelineParameter("word", "hello")
+say = PythonScriptStep("say.py", name="say", arguments=[text, word], compute_target="local")
+run = Experiment(ws, "later").submit(Pipeline(ws, steps=[say]), tags={"kind": "story"})
+run.wait_for_completion(show_output=False)
+"""
+SCRIPT = """
+import os, sys
+from azureml.core import Run
+
+with open(os.path.join(sys.argv[1], "said.txt"), "w") as f:
+    f.write(sys.argv[2])
+Run.get_context().log("letters", len(sys.argv[2]))
+"""
+LATER = """
+import json
+from azureml.core import Dataset, Experiment, Workspace
+from azureml.pipeline.core import PipelineRun
+
+ws = Workspace.from_config()
+found = list(Experiment(ws, "later").get_runs())
+again = PipelineRun(Experiment(ws, "later"), found[0].id)
+step = again.find_step_run("say")[0]
+step.get_output_data("text").download("again")
+Dataset.get_by_name(ws, "spoken").download("registered")
+print(json.dumps([again.get_status(), step.get_metrics(), len(found), list(again.get_tags())]))
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which the pipeline has been run once, as a program."""
+    place = tmp_path_factory.mktemp("a folder with blanks")
+    (place / "workspace.yaml").write_text("name: lab\n")
+    for name, text in (("pipeline.py", PIPELINE), ("say.py", SCRIPT), ("later.py", LATER)):
+        (place / name).write_text(text)
+    done = subprocess.run([sys.executable, "pipeline.py"], cwd=place, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return place
+
+
+def test_a_later_program_finds_the_run_its_metrics_outputs_and_dataset(folder: Path) -> None:
+    """By experiment and by id; the registered output is a dataset by name."""
+    done = subprocess.run([sys.executable, "later.py"], cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    status, metrics, runs, tags = json.loads(done.stdout.splitlines()[-1])
+    assert (status, metrics, runs) == ("Finished", {"letters": 5}, 1)
+    assert "kind" in tags
+    assert [p.read_text() for p in (folder / "again").rglob("said.txt")] == ["hello"]
+    assert [p.read_text() for p in (folder / "registered").rglob("said.txt")] == ["hello"]
+
+
+def test_nothing_of_the_attempt_is_left_beside_the_outputs(folder: Path) -> None:
+    """The private place in which the step wrote is gone once its outputs are published."""
+    store = folder / ".aml" / "datastores" / "workspaceblobstore"
+    staging = store / ".aml" / "staging"
+    assert not staging.exists() or not list(staging.iterdir())
+    assert [p.name for p in (store / "dataset").rglob("*") if p.is_file()] == ["said.txt"]
