@@ -133,8 +133,6 @@ class Experiment(PartOfV1):
         )
 
     def _submit_pipeline(self, pipeline: Pipeline, tags: Any, kwargs: dict[str, Any]) -> Any:
-        from aml_provider.sdk.pipeline_run import PipelineRun
-
         _only_known(kwargs, PIPELINE_OPTIONS, "a pipeline")
         submitted_options = options(
             self._name,
@@ -144,7 +142,12 @@ class Experiment(PartOfV1):
             {**self._tags, **(tags or {})},
         )
         backend = self._run(pipeline._draft, submitted_options, pipeline.workspace)
-        return NULL if backend is None else PipelineRun.of(self, backend)
+        if backend is None:
+            return NULL
+        # After the null case: a parse, which Airflow repeats for every task, needs nothing of what follows runs.
+        from aml_provider.sdk.pipeline_run import PipelineRun
+
+        return PipelineRun.of(self, backend)
 
     def _submit_script(self, config: ScriptRunConfig, tags: Any, kwargs: dict[str, Any]) -> Any:
         from aml_provider.sdk.script_run import ScriptRun, step_of

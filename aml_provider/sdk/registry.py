@@ -9,10 +9,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from aml_provider.sdk.life import is_program
-from aml_provider.storage.registry import Registry
 
 if TYPE_CHECKING:
     from aml_provider.sdk.workspace import Workspace
+    from aml_provider.storage.registry import Registry
+
+
+def _stored(workspace: Workspace, kind: str) -> Registry:
+    # Imported on use: every pipeline file imports this module, and most register and look up nothing.
+    from aml_provider.storage.registry import Registry
+
+    return Registry.of(workspace.loaded, kind)
 
 
 def _remembered(workspace: Workspace, kind: str) -> dict[str, list[tuple[int, dict[str, Any]]]]:
@@ -22,19 +29,19 @@ def _remembered(workspace: Workspace, kind: str) -> dict[str, list[tuple[int, di
 
 def names(workspace: Workspace, kind: str) -> list[str]:
     """Every registered name of this kind."""
-    return sorted(Registry.of(workspace.loaded, kind).names() | set(_remembered(workspace, kind)))
+    return sorted(_stored(workspace, kind).names() | set(_remembered(workspace, kind)))
 
 
 def versions(workspace: Workspace, kind: str, name: str) -> list[tuple[int, dict[str, Any]]]:
     """``(version, record)`` of every version, the newest last."""
-    stored = Registry.of(workspace.loaded, kind).versions(name)
+    stored = _stored(workspace, kind).versions(name)
     return sorted([*stored, *_remembered(workspace, kind).get(name, [])], key=lambda v: v[0])
 
 
 def add(workspace: Workspace, kind: str, name: str, record: dict[str, Any]) -> int:
     """Register a new version; its number."""
     if is_program():
-        return Registry.of(workspace.loaded, kind).add(name, record)
+        return _stored(workspace, kind).add(name, record)
     known = versions(workspace, kind, name)
     version = known[-1][0] + 1 if known else 1
     _remembered(workspace, kind).setdefault(name, []).append((version, {**record, "name": name}))

@@ -6,11 +6,11 @@ import importlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from aml_provider.sdk.backend import RunBackend
 from aml_provider.sdk.source import PipelineSource
 from aml_provider.spec.errors import NotSupportedError
 
 if TYPE_CHECKING:
+    from aml_provider.sdk.backend import RunBackend
     from aml_provider.spec.models import PipelineSpec
     from aml_provider.workspace.resolved import LoadedWorkspace
 
