@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from aml_provider.cli.local_airflow import local_task_state
-from aml_provider.execution.layout import read_json
+from aml_provider.execution.layout import STORE_FOLDER, read_json
 from aml_provider.operators import labels
 from aml_provider.spec.errors import AmlError
 from aml_provider.submission.api import AirflowApi, NotFoundError
@@ -18,6 +19,8 @@ from aml_provider.workspace.discovery import load_workspace
 from aml_provider.workspace.model import ComputeKind
 from aml_provider.workspace.resolved import LoadedWorkspace, ResolvedCompute
 
+# What kubelet puts on the containers that it starts on a Docker host.
+POD_LABEL = "io.kubernetes.pod.name"
 LIVE = {"scheduled", "queued", "running", "restarting", "deferred", "up_for_retry", "up_for_reschedule"}
 
 
@@ -38,11 +41,16 @@ def reap_everywhere(*, dry_run: bool) -> int:
     """
     workspace = load_workspace()
     targets = [workspace.compute(name) for name in workspace.file.compute] or [workspace.compute(None)]
+    # Several Airflows may share a Docker host or a cluster; each knows its own tasks only.
+    stores = {str(d.local_root / STORE_FOLDER) for d in workspace.datastores.values() if d.local_root is not None}
     trouble = False
     seen: set[str] = set()
     for target in targets:
         try:
             for leftover in _leftovers(target, seen):
+                if leftover.labels.get(labels.STORE_LABEL) not in stores:
+                    print(f"{leftover.where} {leftover.name}: belongs to another workspace, kept")
+                    continue
                 why = _why_over(workspace, leftover.labels)
                 if why is None:
                     print(f"{leftover.where} {leftover.name}: its task is still live, kept")
@@ -94,18 +102,24 @@ def _leftovers(target: ResolvedCompute, seen: set[str]) -> Iterator[Leftover]:
 
 def _containers(target: ResolvedCompute, seen: set[str]) -> Iterator[Leftover]:
     import docker
-    from docker.errors import DockerException
+    from docker.errors import DockerException, NotFound
+
+    def remove(container: Any) -> None:
+        with suppress(NotFound):
+            container.remove(force=True)
 
     url = target.settings.docker_url
     try:
         client = docker.DockerClient(base_url=url) if url else docker.from_env()
-        found = client.containers.list(all=True, filters={"label": f"{labels.OWNER_LABEL}={labels.OWNER}"})
+        ours = {"label": f"{labels.OWNER_LABEL}={labels.OWNER}"}
+        found = client.containers.list(all=True, filters=ours, ignore_removed=True)
     except DockerException as e:
         raise AmlError(f"Docker of compute target {target.name!r} does not answer: {e}") from None
     for container in found:
-        if str(container.id) not in seen:
+        # A pod's containers carry its labels, and are Kubernetes' to remove.
+        if str(container.id) not in seen and POD_LABEL not in container.labels:
             seen.add(str(container.id))
-            yield Leftover(str(container.name), "container", container.labels, lambda c=container: c.remove(force=True))
+            yield Leftover(str(container.name), "container", container.labels, lambda c=container: remove(c))
 
 
 def _pods(target: ResolvedCompute, seen: set[str]) -> Iterator[Leftover]:
@@ -113,6 +127,13 @@ def _pods(target: ResolvedCompute, seen: set[str]) -> Iterator[Leftover]:
     from kubernetes.client.exceptions import ApiException
     from kubernetes.config import ConfigException
     from urllib3.exceptions import HTTPError
+
+    def remove(name: str, namespace: str) -> None:
+        try:
+            client.delete_namespaced_pod(name, namespace)
+        except ApiException as e:
+            if e.status != 404:
+                raise AmlError(f"pod {name} in namespace {namespace} cannot be removed: {e.reason}") from None
 
     settings = target.settings
     hook = KubernetesHook(
@@ -133,5 +154,5 @@ def _pods(target: ResolvedCompute, seen: set[str]) -> Iterator[Leftover]:
                 name,
                 "pod",
                 pod.metadata.annotations or {},
-                lambda n=name, s=namespace: client.delete_namespaced_pod(n, s),
+                lambda n=name, s=namespace: remove(n, s),
             )

@@ -32,16 +32,20 @@ def commit_success(run: StepRun, attempt: AttemptFolder, report: dict[str, Any])
         if output.registration is not None:
             _register(run, output.registration, places[output.name])
     _write_result(run, attempt, "Finished", report, places, None)
-    discard_attempts(run)
+    discard_attempts(run, attempt.number)
     shutil.rmtree(attempt.inputs, ignore_errors=True)
     return places
 
 
 def commit_failure(run: StepRun, attempt: AttemptFolder, report: dict[str, Any] | None, error: str) -> None:
-    """Throw away what a failed attempt wrote, and record why it failed."""
-    discard_attempts(run)
+    """Throw away what a failed attempt wrote, and record why it failed.
+
+    When a running step is cleared, its next attempt starts before the old one has ended: that is not disturbed.
+    """
+    discard_attempts(run, attempt.number)
     shutil.rmtree(attempt.inputs, ignore_errors=True)
-    _write_result(run, attempt, "Failed", report or {}, {}, error)
+    if attempt.number == run.folder.attempts()[-1].number:
+        _write_result(run, attempt, "Failed", report or {}, {}, error)
 
 
 def record_problem(run: StepRun, number: int, error: str, *, final: bool) -> None:

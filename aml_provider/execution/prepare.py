@@ -88,12 +88,15 @@ def source_directory(run: StepRun) -> Path | None:
     return (run.binding.folder / run.step.source_directory).resolve()
 
 
-def discard_attempts(run: StepRun) -> None:
-    """Remove what earlier attempts staged and never published. None of them may still be running."""
+def discard_attempts(run: StepRun, number: int | None = None) -> None:
+    """Remove what attempts staged and never published.
+
+    :param number: of this attempt only; else of all of them, none of which may matter any more.
+    """
     for output in run.step.outputs:
         parent = data.staging_folder(run, 0, output).parent.parent
         if parent.is_dir():
-            for folder in parent.glob(f"{run.step_run_id}-*"):
+            for folder in parent.glob(f"{run.step_run_id}-{'*' if number is None else number}"):
                 shutil.rmtree(folder)
 
 

@@ -191,11 +191,12 @@ class DockerStepOperator(StepTask, ResumableJobMixin, DockerOperator):
             try:
                 self.cli.wait(container, timeout=WAIT_SECONDS)
                 return
+            except NotFound:
+                # Stopped and removed meanwhile. Docker's own errors are RequestExceptions too, so this comes first.
+                return
             except (ReadTimeout, RequestException) as e:
                 if not isinstance(e, ReadTimeout) and "Read timed out" not in str(e):
                     raise
-            except NotFound:
-                return
 
     def _conclude(self, external_id: Any, context: Context) -> None:
         from aml_provider.execution.outcome import conclude

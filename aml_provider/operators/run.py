@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException
 
-from aml_provider.execution.binding import PipelineBinding, pipeline_run_id, step_run_id
+from aml_provider.execution.binding import PipelineBinding, StepRun, pipeline_run_id, step_run_id
 from aml_provider.execution.layout import write_json
 from aml_provider.spec.errors import AmlError
 
@@ -96,8 +96,19 @@ class PipelineEndOperator(BaseOperator):
             state = "Failed" if failed else "Canceled" if missing else "Finished"
             write_json(folder / "end.json", {"state": state, "ended": time.time(), "steps": steps})
             close_run(folder, state, steps)
+            self._discard(ti.dag_id, str(ti.run_id))
         # Airflow takes a run whose last steps were skipped for a success; this task's own failure corrects that.
         if failed:
             raise AirflowFailException(f"the pipeline failed: step {failed[0]!r} failed")
         if missing:
             raise AirflowFailException(f"the pipeline did not finish: step {missing[0]!r} was not run")
+
+    def _discard(self, dag_id: str, run_id: str) -> None:
+        """Remove what steps staged whose own workers had no time for it: killed, or stopped while deferred."""
+        from aml_provider.execution.prepare import discard_attempts
+
+        for step in self.binding.spec.steps:
+            try:
+                discard_attempts(StepRun(self.binding, step, dag_id, run_id, {}, lambda _: {}))
+            except (AmlError, OSError) as e:
+                self.log.warning("What step %r had staged could not be removed: %s", step.name, e)
