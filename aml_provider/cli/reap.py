@@ -111,7 +111,7 @@ def _containers(target: ResolvedCompute, seen: set[str]) -> Iterator[Leftover]:
     url = target.settings.docker_url
     try:
         client = docker.DockerClient(base_url=url) if url else docker.from_env()
-        ours = {"label": f"{labels.OWNER_LABEL}={labels.OWNER}"}
+        ours: dict[str, str | list[str] | bool] = {"label": f"{labels.OWNER_LABEL}={labels.OWNER}"}
         found = client.containers.list(all=True, filters=ours, ignore_removed=True)
     except DockerException as e:
         raise AmlError(f"Docker of compute target {target.name!r} does not answer: {e}") from None

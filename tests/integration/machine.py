@@ -76,7 +76,9 @@ def _docker() -> Any:
 def containers(step_run_id: str | None = None) -> list[dict[str, Any]]:
     """Our containers, ended ones as well: of one step run, or all."""
     labels = [OWNER] if step_run_id is None else [f"aml.step-run={step_run_id}"]
-    return list(_docker().api.containers(all=True, filters={"label": labels}))
+    found = _docker().api.containers(all=True, filters={"label": labels})
+    # On a cluster whose nodes use Docker, a pod's containers have its labels.
+    return [c for c in found if "io.kubernetes.pod.name" not in c["Labels"]]
 
 
 @functools.cache

@@ -9,7 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -59,14 +59,19 @@ def free_port() -> int:
 
 @dataclass
 class Server:
-    """One Airflow with its database, logs and dags folder below ``home``."""
+    """One Airflow with its database, logs and dags folder below ``home``.
+
+    Its tasks talk to the API server of standalone, all others to a second one. On SQLite they disturb each other: the
+    server logs a changing call in its event loop, waiting for a lock whose holder, a task's heartbeat, waits for the
+    event loop; after five seconds SQLite ends that with an error.
+    """
 
     home: Path
     dags: Path
     workspace_file: Path
     port: int
     kubeconfig: Path
-    runs: list[Run] = field(default_factory=list)
+    started: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.api = AirflowApi(AirflowConfig(url=self.url))
@@ -88,15 +93,16 @@ class Server:
     # --- its life -----------------------------------------------------------------------------------------------
 
     def start(self) -> None:
+        own_port = free_port()
         settings = {
             "CORE__DAGS_FOLDER": str(self.dags),
             "CORE__LOAD_EXAMPLES": "False",
             "CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
             "CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
-            "CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
+            "CORE__EXECUTION_API_SERVER_URL": f"http://127.0.0.1:{own_port}/execution/",
             "CORE__PARALLELISM": "24",
             "API__HOST": "127.0.0.1",
-            "API__PORT": str(self.port),
+            "API__PORT": str(own_port),
             "API__WORKERS": "1",
             "LOGGING__LOGGING_LEVEL": "INFO",
             "API__BASE_URL": self.url,
@@ -119,9 +125,20 @@ class Server:
             "NO_COLOR": "1",
         }
         self.home.mkdir(parents=True, exist_ok=True)
-        with self.log.open("wb") as log:
-            self.process = subprocess.Popen(
-                [str(BIN / "airflow"), "standalone"],
+        self.started = [self._start(environment, "standalone")]
+
+        def up() -> bool:
+            assert self.started[0].poll() is None, f"it ended:\n{self.log.read_text()[-LOG_CHARACTERS:]}"
+            with socket.socket() as tried:
+                return tried.connect_ex(("127.0.0.1", own_port)) == 0
+
+        eventually(f"airflow standalone is up; see {self.log}", up, seconds=300)
+        self.started.append(self._start(environment, "api-server", "--apps", "core", "--port", str(self.port)))
+
+    def _start(self, environment: dict[str, str], *command: str) -> subprocess.Popen[bytes]:
+        with self.log.open("ab") as log:
+            return subprocess.Popen(
+                [str(BIN / "airflow"), *command],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -133,7 +150,6 @@ class Server:
         """Wait until the scheduler lives and every DAG is there, or the files have errors."""
 
         def up() -> bool:
-            assert self.process.poll() is None, f"airflow standalone ended:\n{self.log.read_text()[-LOG_CHARACTERS:]}"
             try:
                 self.api.get("version")
                 known = {d["dag_id"] for d in self.api.get("dags", limit=100)["dags"]}
@@ -148,40 +164,29 @@ class Server:
 
     def stop(self) -> None:
         """End everything that was started here: the server and the tasks, which have process groups of their own."""
+
+        def left() -> list[int]:
+            return [pid for process in self.started for pid in in_session(process.pid)]
+
         for number in (signal.SIGTERM, signal.SIGKILL):
             with contextlib.suppress(AssertionError):
-                for pid in in_session(self.process.pid):
+                for pid in left():
                     with contextlib.suppress(ProcessLookupError):
                         os.kill(pid, number)
-                eventually("all its processes are gone", lambda: not in_session(self.process.pid), seconds=20)
+                eventually("all processes are gone", lambda: not left(), seconds=20)
                 break
-        self.process.wait()
+        for process in self.started:
+            process.wait()
 
     # --- runs ---------------------------------------------------------------------------------------------------
-
-    def change(self, call: Callable[..., dict[str, Any]], path: str, body: dict[str, Any]) -> dict[str, Any]:
-        """One of the API's changing calls, again if need be.
-
-        Airflow's API server logs such a call in its event loop before it does it. On SQLite that waits for a lock whose
-        holder, perhaps a task's heartbeat, waits for the event loop: after five seconds SQLite ends it with an error.
-        """
-        for _ in range(5):
-            try:
-                return call(path, body)
-            except AirflowApiError as error:
-                if "500, Database error" not in str(error):
-                    raise
-        return call(path, body)
 
     def aml(self, *arguments: str | Path, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
         """The command line with this server's workspace, on this server's machine."""
         return aml(*arguments, workspace=self.workspace_file, folder=folder or self.home)
 
     def trigger(self, dag_id: str, **conf: Any) -> Run:
-        started = self.change(self.api.post, f"dags/{dag_id}/dagRuns", {"logical_date": None, "conf": conf})
-        run = Run(self, dag_id, started["dag_run_id"])
-        self.runs.append(run)
-        return run
+        started = self.api.post(f"dags/{dag_id}/dagRuns", {"logical_date": None, "conf": conf})
+        return Run(self, dag_id, started["dag_run_id"])
 
     def hold(self, gate: str) -> Run:
         """A run of the hold pipeline whose steps wait for :meth:`Run.release`."""
@@ -232,10 +237,10 @@ class Run:
         return content if isinstance(content, str) else "\n".join(_told(line) for line in content)
 
     def mark(self, task_id: str, state: str) -> None:
-        self.server.change(self.server.api.patch, f"{self.path}/taskInstances/{task_id}", {"new_state": state})
+        self.server.api.patch(f"{self.path}/taskInstances/{task_id}", {"new_state": state})
 
     def cancel(self) -> None:
-        self.server.change(self.server.api.patch, self.path, {"state": "failed"})
+        self.server.api.patch(self.path, {"state": "failed"})
 
     def clear(self, *task_ids: str) -> None:
         body = {
@@ -245,7 +250,7 @@ class Run:
             "only_failed": False,
             "only_running": False,
         }
-        self.server.change(self.server.api.post, f"dags/{self.dag_id}/clearTaskInstances", body)
+        self.server.api.post(f"dags/{self.dag_id}/clearTaskInstances", body)
 
     def release(self) -> None:
         """Let the held steps go on."""
