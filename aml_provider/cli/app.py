@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
 
 from aml_provider.azureml_compat import bootstrap  # noqa: F401  (makes `import azureml` work in this process)
-from aml_provider.sdk.exceptions import AzureMLException
 from aml_provider.spec.errors import AmlError
 
 app = typer.Typer(
@@ -22,21 +21,15 @@ app = typer.Typer(
 )
 PipelineFile = Annotated[Path, typer.Argument(metavar="FILE", help="a pipeline file: .py or .ipynb")]
 AsJson = Annotated[bool, typer.Option("--json", help="print JSON")]
-INTERRUPTED = 130
 
 
 def run_app() -> None:
     """Run the command line; what we report in words ends with exit code 1."""
     try:
         app(standalone_mode=True)
-    except (AmlError, AzureMLException) as e:
-        _fail(e)
-
-
-def _fail(error: BaseException) -> NoReturn:
-    message = getattr(error, "message", None) or str(error)
-    print(f"aml: {message}", file=sys.stderr)
-    sys.exit(1)
+    except AmlError as e:
+        print(f"aml: {e}", file=sys.stderr)
+        sys.exit(1)
 
 
 @app.command()
@@ -85,7 +78,7 @@ def validate(file: PipelineFile) -> None:
     if wrong:
         sys.exit(1)
     for s, _, _ in found:
-        print(f"{file}: {s.submit.experiment}: {len(s.steps)} steps, valid")
+        print(f"{file}: {s.submit.experiment}: {len(s.steps)} step{'s' if len(s.steps) > 1 else ''}, valid")
 
 
 @app.command()

@@ -64,9 +64,14 @@ def _step_line(spec: PipelineSpec, step: Step, workspace: LoadedWorkspace) -> st
 
 def problems(spec: PipelineSpec, source: PipelineSource, workspace: LoadedWorkspace) -> list[str]:
     """What would stop the pipeline on this workspace, beyond what building it has checked."""
+    from aml_provider.execution.layout import RunStore
     from aml_provider.execution.snapshot import check_size, source_files
 
     found: list[str] = []
+    try:
+        RunStore.of(workspace, spec.default_datastore)
+    except AmlError as e:
+        found.append(str(e))
     provisioned = {c.name: c for c in spec.compute}
     for step in spec.steps:
         try:
@@ -85,4 +90,10 @@ def problems(spec: PipelineSpec, source: PipelineSource, workspace: LoadedWorksp
                 f"step {step.name!r}: compute target {compute.name!r} is of kind {compute.kind.value} and no image is "
                 f"set; write {compute.kind.value}: image: in the workspace file"
             )
-    return found
+        config = compute.settings.config_file
+        if compute.kind is ComputeKind.KUBERNETES and config and not Path(config).is_file():
+            found.append(
+                f"step {step.name!r}: config_file {config} of compute target {compute.name!r} does not exist; correct "
+                "the path in the workspace file"
+            )
+    return list(dict.fromkeys(found))

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
+from aml_provider.sdk import plain
 from aml_provider.spec.errors import AmlError, PipelineError
 
 # Between the name of a notebook and the number of a cell, where a traceback shows a file.
@@ -67,8 +68,10 @@ def _told(path: Path, error: Exception) -> str:
     frames = error.__traceback__
     while frames is not None and frames.tb_frame.f_code.co_filename.split(CELL)[0] not in names:
         frames = frames.tb_next
-    lines = traceback.format_exception(type(error), error, frames)
-    return f"{path} failed:\n{''.join(lines).rstrip()}"
+    shown = traceback.TracebackException(type(error), error, frames)
+    # What stands between the file's call and our function is not where anything went wrong.
+    shown.stack = traceback.StackSummary.from_list([f for f in shown.stack if f.filename != plain.__file__])
+    return f"{path} failed:\n{''.join(shown.format()).rstrip()}"
 
 
 @contextmanager

@@ -100,7 +100,7 @@ def _checked(parameter: Parameter, value: Any) -> Any:
     if not fits:
         raise ParameterError(
             f"Pipeline parameter {parameter.name!r} is of type {_PYTHON[kind]} (its default is {parameter.default!r}), "
-            f"but the value {value!r} is of type {type(value).__name__}; pass a {_PYTHON[kind]}."
+            f"but the value {value!r} is of type {type(value).__name__}; pass one of type {_PYTHON[kind]}."
         )
     if kind is ParameterType.NUMBER:
         return float(value)
