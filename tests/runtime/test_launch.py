@@ -87,7 +87,7 @@ def test_a_signal_reaches_the_command(step: MakeStep, image: str, signal: str) -
     output, seconds = stop(job, image, signal=signal)
     assert b"saving\n" in output
     assert b"saving\n" in job.log
-    assert seconds < 5
+    assert seconds < 60
     assert job.exit_code == job.report["exit_code"] == (143 if signal == "TERM" or image == SHELL else 130)
     assert job.report["error"] == f"The step was stopped by SIG{signal}."
 
@@ -97,7 +97,7 @@ def test_a_signal_reaches_the_command(step: MakeStep, image: str, signal: str) -
 def test_a_command_that_ignores_signals_is_killed(step: MakeStep, image: str) -> None:
     job = step(line="trap '' TERM; echo yes > ready; while :; do sleep 0.1; done")
     _, seconds = stop(job, image, "-e", "AML_GRACE_SECONDS=0.5")
-    assert 0.5 <= seconds < 6
+    assert 0.5 <= seconds < 60
     assert job.exit_code == job.report["exit_code"] == 137
     assert job.report["oom_killed"] is False
 
@@ -105,11 +105,11 @@ def test_a_command_that_ignores_signals_is_killed(step: MakeStep, image: str) ->
 @pytest.mark.docker
 @EITHER
 def test_the_time_limit(step: MakeStep, image: str) -> None:
-    job = step(line="echo before; sleep 60")
+    job = step(line="echo before; sleep 600")
     job.job["timeout_seconds"] = 1
     began = time.monotonic()
     job.run_in(image)
-    assert time.monotonic() - began < 8
+    assert time.monotonic() - began < 60
     assert job.report["timed_out"] is True
     assert job.exit_code == 143
     assert b"before\n" in job.log
@@ -120,7 +120,7 @@ def test_the_time_limit(step: MakeStep, image: str) -> None:
 def test_a_background_child_does_not_hang_the_container(step: MakeStep, image: str) -> None:
     began = time.monotonic()
     job = step(line="sleep 300 & (sleep 300 &) ; echo main is done").run_in(image)
-    assert time.monotonic() - began < 6
+    assert time.monotonic() - began < 60
     assert (job.exit_code, job.report["exit_code"]) == (0, 0)
     assert b"main is done\n" in job.log
 
@@ -260,7 +260,7 @@ def test_without_python_a_signal_stops_the_command(step: MakeStep, tmp_path: Pat
     process = job.start()
     job.wait_for("ready")
     process.terminate()
-    output, _ = process.communicate(timeout=10)
+    output, _ = process.communicate(timeout=60)
     assert process.returncode == job.report["exit_code"] == 143
     assert b"saving\n" in output
 
