@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import threading
 import time
 from dataclasses import dataclass
@@ -68,12 +69,44 @@ def kinds(available: set[str]) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def stopped(server: Server, pools: None, kinds: list[str]) -> dict[str, Stopped]:
-    """One run for each way of stopping its steps."""
-    runs = {way: server.hold(way) for way in WAYS}
+def held(server: Server, pools: None, kinds: list[str]) -> dict[str, Run]:
+    """A run for each way of stopping its steps, and one whose workers are lost; all steps are under way."""
+    runs = {way: server.hold(way) for way in (*WAYS, "orphans")}
     for run in runs.values():
         run.await_held(*kinds)
-    return {way: stop(run, way, kinds) for way, run in runs.items()}
+    return runs
+
+
+@dataclass
+class Reaped:
+    """What ``aml reap`` said, and what ran before, between and after: (run, kind) -> ids."""
+
+    said: list[subprocess.CompletedProcess[str]]
+    ran: list[dict[tuple[str, str], list[str]]]
+
+
+@pytest.fixture(scope="module")
+def reaped(server: Server, held: dict[str, Run], available: set[str]) -> Reaped:
+    """``aml reap`` when a machine with workers was lost, and somebody marked its tasks before Airflow noticed."""
+    done = Reaped([], [])
+    for kind in sorted(available):
+        kill_worker(held["orphans"], kind)
+        held["orphans"].mark(kind, "failed")
+
+    def running() -> dict[tuple[str, str], list[str]]:
+        return {(name, kind): held[name].held(kind) for name in ("orphans", "cancelled") for kind in available}
+
+    done.ran.append(running())
+    for more in (["--dry-run"], []):
+        done.said.append(server.aml("reap", *more))
+        done.ran.append(running())
+    return done
+
+
+@pytest.fixture(scope="module")
+def stopped(held: dict[str, Run], reaped: Reaped, kinds: list[str]) -> dict[str, Stopped]:
+    """Every way of stopping steps, one after the other."""
+    return {way: stop(held[way], way, kinds) for way in WAYS}
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -127,32 +160,24 @@ def test_a_cleared_step_runs_again(stopped: dict[str, Stopped], kinds: list[str]
         assert run.staged(kind) == []
 
 
+@pytest.mark.parametrize(("kind", "thing"), [("docker", "container"), ("kubernetes", "pod")])
 @pytest.mark.docker
 @pytest.mark.kubernetes
-def test_reap_removes_orphans_and_keeps_what_is_alive(server: Server, pools: None, kubeconfig: Path) -> None:
-    both = ("docker", "kubernetes")
-    orphans, living = server.hold("orphans"), server.hold("living")
-    for run in (orphans, living):
-        run.await_held(*both)
-    # The machine with the workers is lost, and somebody marks the tasks before Airflow notices: nobody stops anything.
-    for kind in both:
-        kill_worker(orphans, kind)
-        orphans.mark(kind, "failed")
-    names = {(run.gate, kind): f"{run.step_run_id(kind)}-1" for run in (orphans, living) for kind in both}
-
-    looked = server.aml("reap", "--dry-run")
-    assert looked.returncode == 0, looked.stderr
-    for kind, thing in (("docker", "container"), ("kubernetes", "pod")):
-        assert f"{thing} {names['orphans', kind]}: would be removed (its task is failed)" in looked.stdout
-        assert f"{thing} {names['living', kind]}: its task is still live, kept" in looked.stdout
-        assert len(orphans.held(kind)) == 1
-
-    reaped = server.aml("reap")
-    assert reaped.returncode == 0, reaped.stderr
-    assert f"container {names['orphans', 'docker']}: removed (its task is failed)" in reaped.stdout
-    assert containers(orphans.step_run_id("docker")) == []
-    eventually("the pod is gone", lambda: not pods(kubeconfig, orphans.step_run_id("kubernetes")), seconds=60)
-    for kind in both:
-        assert len(living.held(kind)) == 1
-    for run in (orphans, living):
-        run.cancel()
+def test_reap_removes_orphans_and_keeps_what_is_alive(
+    held: dict[str, Run], reaped: Reaped, kind: str, thing: str, kubeconfig: Path
+) -> None:
+    orphan, living = (f"{thing} {held[name].step_run_id(kind)}-1" for name in ("orphans", "cancelled"))
+    before, looked, _ = (ran["orphans", kind] for ran in reaped.ran)
+    assert [done.returncode for done in reaped.said] == [0, 0], reaped.said[-1].stderr
+    dry, real = (done.stdout for done in reaped.said)
+    assert f"{orphan}: would be removed (its task is failed)" in dry
+    assert len(before) == 1
+    assert looked == before, "a dry run removes nothing"
+    assert f"{orphan}: removed (its task is failed)" in real
+    left = (lambda: containers(orphan_id)) if kind == "docker" else (lambda: pods(kubeconfig, orphan_id))
+    orphan_id = held["orphans"].step_run_id(kind)
+    eventually(f"the {thing} is gone", lambda: not left(), seconds=60)
+    for said in (dry, real):
+        assert f"{living}: its task is still live, kept" in said
+    assert len({tuple(ran["cancelled", kind]) for ran in reaped.ran}) == 1
+    held["orphans"].cancel()
