@@ -28,6 +28,17 @@ def _files() -> list[Path]:
     return sorted(p for p in SOURCE.rglob("*") if p.is_file() and "__pycache__" not in p.parts)
 
 
+def _compile(folder: Path) -> None:
+    """Compile the modules for this Python: containers see the folder read-only and would compile them at every start.
+
+    An image with another Python does that still. The folder's content never changes, so nothing needs checking later.
+    """
+    import compileall
+    from py_compile import PycInvalidationMode
+
+    compileall.compile_dir(folder, quiet=2, invalidation_mode=PycInvalidationMode.UNCHECKED_HASH)
+
+
 def install_runtime(runtimes: Path) -> Path:
     """Make the runtime available under ``runtimes`` and return its folder; cheap when it is there already."""
     target = runtimes / runtime_digest()
@@ -42,6 +53,7 @@ def install_runtime(runtimes: Path) -> Path:
             destination = building / relative if top in ("launch.sh", "shim") else building / PACKAGE / relative
             destination.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(path, destination)
+        _compile(building)
         for folder in (building, *(p for p in building.rglob("*") if p.is_dir())):
             folder.chmod(0o755)
         try:
