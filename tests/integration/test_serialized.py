@@ -18,7 +18,7 @@ pytestmark = pytest.mark.airflow
 HERE = Path(__file__).parent
 FILES = ("digits_pipeline.py", "fan_out_pipeline.py", "hold_pipeline.py")
 # Where a file is, Airflow stores too; that is not the pipeline.
-PLACES = ("fileloc", "relative_fileloc", "bundle_name", "bundle_version")
+PLACES = ("_processor_dags_folder", "fileloc", "relative_fileloc", "bundle_name", "bundle_version")
 WORKSPACE = """
 name: checkouts
 state: STATE
