@@ -12,7 +12,7 @@ from tests.cli.conftest import make_project, pipeline, run_aml
 
 from .machine import eventually
 
-pytestmark = pytest.mark.kubernetes
+pytestmark = [pytest.mark.kubernetes, pytest.mark.filterwarnings("ignore::urllib3.exceptions.InsecureRequestWarning")]
 
 WORKSPACE = """
 name: lab
