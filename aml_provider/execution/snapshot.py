@@ -13,7 +13,7 @@ import pathspec
 from aml_provider.execution.errors import StepError
 
 # Azure ML v1's own limits: 300 MB and 2,000 files; the file limit is wider here because nothing is uploaded.
-MAX_BYTES = 300 * 1024 * 1024
+MAX_BYTES = 300_000_000
 MAX_FILES = 10_000
 NEVER = (".git/", "__pycache__/", ".aml/", ".amlignore", ".ipynb_checkpoints/", ".venv/")
 IGNORE_FILES = (".amlignore", ".gitignore")
@@ -37,7 +37,7 @@ def source_files(directory: Path) -> list[SourceFile]:
     patterns = list(NEVER)
     for name in IGNORE_FILES:
         if (directory / name).is_file():
-            patterns += (directory / name).read_text(encoding="utf-8").splitlines()
+            patterns += (directory / name).read_text(encoding="utf-8", errors="surrogateescape").splitlines()
             break
     ignored = pathspec.GitIgnoreSpec.from_lines(patterns)
     return sorted(_walk(directory, directory, ignored), key=lambda f: f.relative)

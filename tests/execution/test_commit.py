@@ -1,0 +1,201 @@
+"""Publishing what an attempt wrote: all of it or nothing, also when the worker dies in the middle of it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aml_provider.execution import data
+from aml_provider.execution.binding import PipelineBinding, StepRun
+from aml_provider.execution.commit import commit_failure, commit_success, record_problem
+from aml_provider.execution.errors import StepError, StepFailedError, StepInterruptedError
+from aml_provider.execution.layout import AttemptFolder, write_json
+from aml_provider.execution.outcome import conclude
+from aml_provider.spec.models import DataMode, PipelineSpec, PythonScript, Step, StepOutput, SubmitOptions
+from aml_provider.workspace.discovery import load_workspace
+
+OWN = "azureml/{run-id}/{output-name}"
+REPORT = {"report_version": 1, "attempt": 1, "exit_code": 0, "error": None, "started": 100.0, "ended": 102.5}
+
+
+class Killed(BaseException):
+    """The worker dies here."""
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Callable[..., StepRun]:
+    """A step run whose step has these outputs."""
+    (tmp_path / "workspace.yaml").write_text("name: lab\ncompute: {tiny: {memory: 512Mi, timeout_seconds: 9}}\n")
+
+    def step_run(*outputs: StepOutput) -> StepRun:
+        step = Step(
+            key="train",
+            name="train it",
+            type="PythonScriptStep",
+            action=PythonScript(script="t.py"),
+            outputs=outputs,
+            compute_target="tiny",
+        )
+        spec = PipelineSpec(
+            workspace="lab", default_datastore="workspaceblobstore", steps=(step,), submit=SubmitOptions(experiment="e")
+        )
+        binding = PipelineBinding(spec, tmp_path, load_workspace(tmp_path / "workspace.yaml"))
+        return StepRun(binding, step, "e", "manual__1", {}, lambda key: {})
+
+    return step_run
+
+
+def output(name: str, destination: str = OWN, **more: Any) -> StepOutput:
+    return StepOutput(name=name, datastore="workspaceblobstore", destination=destination, **more)
+
+
+def attempt_of(run: StepRun, number: int = 1, **files: str) -> AttemptFolder:
+    """An attempt whose script wrote these files: ``output__file=content``."""
+    attempt = run.folder.attempt(number)
+    attempt.path.mkdir(parents=True)
+    for o in run.step.outputs:
+        data.place_output(run, attempt, o, in_place=True)
+    for place, content in files.items():
+        name, _, file = place.partition("__")
+        (wanted,) = [o for o in run.step.outputs if o.name == name]
+        target = data.staged_path(run, attempt, wanted) / file if file else data.staged_path(run, attempt, wanted)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(content)
+    return attempt
+
+
+def root(run: StepRun) -> Path:
+    path = run.binding.workspace.datastore("workspaceblobstore").local_root
+    assert path is not None
+    return path
+
+
+def published(run: StepRun) -> dict[str, str]:
+    """What readers of the datastore see."""
+    files = [p for p in root(run).rglob("*") if p.is_file() and ".aml" not in p.relative_to(root(run)).parts]
+    return {p.relative_to(root(run)).as_posix().replace(run.step_run_id, "ID"): p.read_text() for p in files}
+
+
+def staged(run: StepRun) -> list[Path]:
+    return list((root(run) / ".aml" / "staging").glob("*"))
+
+
+def test_a_good_attempt_is_published_and_leaves_nothing_staged(make: Callable[..., StepRun]) -> None:
+    run = make(output("model"), output("table", directory=True), output("never"))
+    places = commit_success(run, attempt_of(run, model="m", table__a="1", table__b="2"), REPORT)
+    assert published(run) == {"azureml/ID/model": "m", "azureml/ID/table/a": "1", "azureml/ID/table/b": "2"}
+    assert places["model"].path == f"azureml/{run.step_run_id}/model"
+    assert staged(run) == []
+    result = run.folder.result()
+    assert result is not None
+    assert (result["state"], result["seconds"], result["error"]) == ("Finished", 2.5, None)
+
+
+@pytest.mark.parametrize("renames", range(4))
+def test_a_worker_that_dies_between_renames_can_do_it_again(
+    make: Callable[..., StepRun], monkeypatch: pytest.MonkeyPatch, renames: int
+) -> None:
+    run = make(output("one"), output("two", directory=True), output("three"))
+    attempt = attempt_of(run, one="1", two__a="2", three="3")
+    # An earlier attempt of this step run, since cleared, had published too.
+    (root(run) / f"azureml/{run.step_run_id}").mkdir(parents=True)
+    (root(run) / f"azureml/{run.step_run_id}/one").write_text("old")
+    left = renames
+    real = os.rename
+
+    def rename(a: Any, b: Any) -> None:
+        nonlocal left
+        if left == 0:
+            raise Killed
+        left -= 1
+        real(a, b)
+
+    monkeypatch.setattr(os, "rename", rename)
+    with pytest.raises(Killed):
+        commit_success(run, attempt, REPORT)
+    assert run.folder.result() is None
+    monkeypatch.undo()
+    commit_success(run, attempt, REPORT)
+    commit_success(run, attempt, REPORT)
+    assert published(run) == {"azureml/ID/one": "1", "azureml/ID/two/a": "2", "azureml/ID/three": "3"}
+    assert staged(run) == []
+
+
+def test_what_a_failed_attempt_wrote_is_never_seen(make: Callable[..., StepRun]) -> None:
+    run = make(output("model"), output("table", destination="shared", directory=True))
+    commit_failure(run, attempt_of(run, model="half", table__a="half"), None, "step 'train it' failed: why.")
+    assert published(run) == {}
+    assert staged(run) == []
+    assert (run.folder.result() or {})["error"] == "step 'train it' failed: why."
+
+
+def test_a_shared_destination_gets_files_and_loses_none(make: Callable[..., StepRun]) -> None:
+    shared = output("table", destination="shared", directory=True, mode=DataMode.UPLOAD)
+    run = make(shared)
+    (root(run) / "shared").mkdir(parents=True)
+    (root(run) / "shared/old").write_text("old")
+    commit_success(run, attempt_of(run, table__new="new"), REPORT)
+    assert published(run) == {"shared/old": "old", "shared/new": "new"}
+    with pytest.raises(StepError, match=r"'train it', output 'table': old exists already .*overwrite=True"):
+        commit_success(run, attempt_of(run, 2, table__old="x", table__other="y"), REPORT)
+    assert published(run) == {"shared/old": "old", "shared/new": "new"}
+
+
+def test_only_files_that_match_are_kept(make: Callable[..., StepRun]) -> None:
+    run = make(output("table", directory=True, source_globs=("*.csv",)))
+    commit_success(run, attempt_of(run, **{"table__a.csv": "1", "table__b.log": "2"}), REPORT)
+    assert published(run) == {"azureml/ID/table/a.csv": "1"}
+
+
+# --- judging ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("report", "told"),
+    [
+        (
+            {"exit_code": 3, "error": "The command ended with exit code 3."},
+            "failed: the command ended with exit code 3.",
+        ),
+        ({"exit_code": 124, "timed_out": True}, "its timeout of 9 s"),
+        ({"exit_code": 137, "oom_killed": True}, "more memory than the limit of 512 MiB of compute target 'tiny'"),
+        ({"exit_code": 137, "signal": 9}, "killed by signal 9 (perhaps the machine ran out of memory)"),
+    ],
+)
+def test_a_reported_failure_is_a_sentence_and_the_log_only_in_details(
+    make: Callable[..., StepRun], report: dict[str, Any], told: str
+) -> None:
+    run = make()
+    attempt = attempt_of(run)
+    attempt.log.parent.mkdir()
+    attempt.log.write_text("last words\n")
+    write_json(attempt.path / "report.json", {**REPORT, **report})
+    with pytest.raises(StepFailedError) as failure:
+        conclude(run, attempt, "its process ended")
+    assert told in failure.value.sentence
+    assert "'train it'" in failure.value.sentence
+    assert "last words" not in failure.value.sentence
+    assert "last words" in str(failure.value)
+    assert (run.folder.result() or {})["error"] == failure.value.sentence
+
+
+def test_an_end_without_a_report_is_not_done_and_may_be_tried_again(make: Callable[..., StepRun]) -> None:
+    run = make(output("model"))
+    attempt = attempt_of(run, model="complete?")
+    with pytest.raises(StepInterruptedError, match="its container ended with exit code 0, before the step reported"):
+        conclude(run, attempt, "its container ended with exit code 0")
+    assert published(run) == {}
+    record_problem(run, 1, "gone", final=False)
+    assert (run.folder.result() or {})["state"] == "Interrupted"
+    # Not thrown away: the attempt may be running still, for all we know.
+    assert staged(run) != []
+
+
+def test_a_kernel_that_kills_the_runtime_too_is_memory_all_the_same(make: Callable[..., StepRun]) -> None:
+    run = make()
+    with pytest.raises(StepFailedError, match="more memory than the limit of 512 MiB"):
+        conclude(run, attempt_of(run), "its container ended with exit code 137", memory_ran_out=True)
