@@ -26,6 +26,7 @@ def run_pipelines(file: Path, parameters: dict[str, str], experiment: str | None
     """
     stdout = sys.stdout
     failure: AmlError | None = None
+    told: list[RunBackend] = []
     code = 0
     # With --json, standard output holds the result and nothing else.
     with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
@@ -41,6 +42,7 @@ def run_pipelines(file: Path, parameters: dict[str, str], experiment: str | None
             for run in submission.started():
                 if not run.state().is_final:
                     _follow(run)
+                    told.append(run)
         except KeyboardInterrupt:
             _stop()
             code = INTERRUPTED
@@ -54,8 +56,12 @@ def run_pipelines(file: Path, parameters: dict[str, str], experiment: str | None
             print(json.dumps(_result(run)), file=stdout)
     if code == INTERRUPTED:
         return code
-    finished = all(r.state() is RunState.FINISHED for r in runs)
-    return code or (0 if failure is None and finished else 1)
+    unfinished = [r for r in runs if r.state() is not RunState.FINISHED]
+    if failure is None:
+        # The file may have kept it to itself.
+        for run in (r for r in unfinished if r not in told):
+            print(f"aml: pipeline run {run.pipeline_run_id} ended as {run.state().value}", file=sys.stderr)
+    return code or (1 if failure is not None or unfinished else 0)
 
 
 def _follow(run: RunBackend) -> None:

@@ -295,9 +295,7 @@ def _start_problem(pod: k8s.V1Pod | None) -> str | None:
             why = condition.message.rstrip(".")
             return f"no node takes it ({why}). Let its compute target ask for less, or give the cluster what it asks."
     if pod.status.phase == "Pending":
-        return (
-            "it stayed pending for too long. Raise startup_timeout_seconds of its compute target."
-        )
+        return "it stayed pending for too long. Raise startup_timeout_seconds of its compute target."
     return None
 
 
