@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from .machine import remove_leftovers
 from .server import LOG_CHARACTERS, Server, free_port
 
 HERE = Path(__file__).parent
@@ -75,6 +76,7 @@ def server(
         yield started
     finally:
         started.stop()
+        remove_leftovers(started.store / ".aml", available, kubeconfig)
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import time
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import docker
+import docker.errors
 
 T = TypeVar("T")
 OWNER = "aml.owner=airflow-provider-aml"
@@ -79,6 +81,17 @@ def containers(step_run_id: str | None = None) -> list[dict[str, Any]]:
     found = _docker().api.containers(all=True, filters={"label": labels})
     # On a cluster whose nodes use Docker, a pod's containers have its labels.
     return [c for c in found if "io.kubernetes.pod.name" not in c["Labels"]]
+
+
+def remove_leftovers(store: Path, available: set[str], kubeconfig: Path) -> None:
+    """Remove the containers and pods of one run store: what tests that failed have left."""
+    for container in containers() if "docker" in available else ():
+        if container["Labels"].get("aml.run-store") == str(store):
+            with contextlib.suppress(docker.errors.NotFound):
+                _docker().api.remove_container(container["Id"], force=True)
+    for pod in pods(kubeconfig) if "kubernetes" in available else ():
+        if (pod.metadata.annotations or {}).get("aml.run-store") == str(store):
+            _cluster(kubeconfig).delete_namespaced_pod(pod.metadata.name, NAMESPACE, grace_period_seconds=0)
 
 
 @functools.cache
