@@ -9,6 +9,13 @@ NOT_BUILT_PACKAGES = (
     "azureml.automl",
     "azureml.interpret",
     "azureml.opendatasets",
+    "azureml.core.image",
+    "azureml.core.webservice",
+    "azureml.data.context_managers",
+    "azureml.dataprep",
+    "azureml.explain",
+    "azureml.mlflow",
+    "azureml.telemetry",
 )
 
 NOT_BUILT: dict[str, tuple[str, ...]] = {

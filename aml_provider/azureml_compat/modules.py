@@ -8,33 +8,22 @@ from types import ModuleType
 from typing import Any
 
 from aml_provider.azureml_compat.known import NOT_BUILT, NOT_BUILT_PACKAGES
+from aml_provider.azureml_compat.placeholder import DISTRIBUTION, StandInLoader, stand_in
 from aml_provider.azureml_compat.table import MODULES
-
-DISTRIBUTION = "airflow-provider-aml"
-
-
-def not_available(name: str) -> ImportError:
-    """The error for a v1 name that this version does not have."""
-    import aml_provider
-
-    return ImportError(
-        f"{name} is not available in this version of {DISTRIBUTION} ({aml_provider.__version__}). "
-        "docs/not-supported.md says what to use instead.",
-        name=name,
-    )
 
 
 def find_spec(fullname: str) -> ModuleSpec | None:
-    """The spec of one of the table's modules, ``None`` when there is no such module in v1.
+    """The spec of a module of v1, ``None`` when there is no such module in v1.
 
-    :raises ImportError: v1 has the module, this version has not.
+    A module of which nothing is built can be imported too; its names say so when they are used.
     """
     if fullname in MODULES:
         children = any(name.startswith(fullname + ".") for name in MODULES)
         loader: Any = _Loader()
         return ModuleSpec(fullname, loader, origin=f"{DISTRIBUTION}: {fullname}", is_package=children)
     if fullname in NOT_BUILT or fullname.startswith(NOT_BUILT_PACKAGES):
-        raise not_available(fullname)
+        stand_in_loader: Any = StandInLoader()
+        return ModuleSpec(fullname, stand_in_loader, origin=f"{DISTRIBUTION}: {fullname}", is_package=True)
     return None
 
 
@@ -60,7 +49,8 @@ class CompatModule(ModuleType):
             if full in MODULES:
                 return importlib.import_module(full)
             if name in NOT_BUILT.get(self.__name__, ()) or full in NOT_BUILT:
-                raise not_available(full)
+                self.__dict__[name] = stand_in(self.__name__, name)
+                return self.__dict__[name]
             raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
         module, _, attribute = target.partition(":")
         value = getattr(importlib.import_module(f"aml_provider.sdk.{module}"), attribute)

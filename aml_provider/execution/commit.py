@@ -96,6 +96,7 @@ def _publish(run: StepRun, attempt: AttemptFolder, output: StepOutput) -> DataLo
         return place
     if output.source_globs:
         _keep_only(staged, output.source_globs)
+    _make_links_relative(staged, (str(staged), str(data.INSIDE / "outputs" / output.name / output.name)))
     final.parent.mkdir(parents=True, exist_ok=True)
     if not final.exists():
         _move(staged, final)
@@ -114,6 +115,21 @@ def _register(run: StepRun, wanted: Registration, place: DataLocation) -> None:
     known = registry.versions(wanted.name)
     if not known or any(known[-1][1].get(key) != value for key, value in content.items()):
         registry.add(wanted.name, {**content, "description": wanted.description, "tags": dict(wanted.tags)})
+
+
+def _make_links_relative(staged: Path, roots: tuple[str, ...]) -> None:
+    """Links to files of the same output keep their meaning when the output moves to its destination.
+
+    :param roots: the output's path on this machine and inside the step.
+    """
+    for path in [p for p in staged.rglob("*") if p.is_symlink()]:
+        target = os.readlink(path)
+        for root in roots:
+            if target == root or target.startswith(root + "/"):
+                here = staged / os.path.relpath(target, root)
+                path.unlink()
+                path.symlink_to(os.path.relpath(here, path.parent))
+                break
 
 
 def _keep_only(staged: Path, globs: tuple[str, ...]) -> None:

@@ -25,6 +25,10 @@ INSIDE = PurePosixPath("/mnt/aml")
 JOB_INSIDE = INSIDE / "job"
 RUNTIME_INSIDE = INSIDE / "runtime"
 GLOB = "*?["
+UPLOAD = (
+    "Correct the path, or bring the data there; if the pipeline's file uploads it, run the file once as a program "
+    "(`aml run FILE`): read by Airflow, it uploads nothing."
+)
 
 
 @dataclass(frozen=True)
@@ -133,7 +137,7 @@ def _existing(run: StepRun, source: StepInput, place: DataLocation) -> Path:
         )
     raise StepError(
         f"step {run.step.name!r}, input {source.name!r}: datastore {place.datastore!r} has no path {place.path!r} "
-        f"(looked for {host}). Upload the data, or correct the path."
+        f"(looked for {host}). {UPLOAD}"
     )
 
 
@@ -174,7 +178,7 @@ def _gather(run: StepRun, source: StepInput, locations: Iterable[DataLocation], 
         if not paths:
             raise StepError(
                 f"step {run.step.name!r}, input {source.name!r}: nothing in datastore {place.datastore!r} matches "
-                f"{place.path!r}. Upload the data, or correct the pattern."
+                f"{place.path!r}. {UPLOAD}"
             )
         for path in paths:
             inner = PurePosixPath(path).relative_to(fixed).as_posix() if fixed else path

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 
 from filelock import FileLock
@@ -35,6 +36,9 @@ def interpreter_for(environment: EnvironmentSpec | None, folder: Path, say: Call
     if python.user_managed:
         return _as_it_is(python.interpreter)
     packages = sorted({*python.pip_packages, *(p for c in python.conda_packages if (p := pip_name(c)))})
+    if "mlflow" in packages:
+        # Two versions of MLflow on one database do not understand each other.
+        packages[packages.index("mlflow")] = f"mlflow=={version('mlflow')}"
     if not packages:
         return sys.executable
     base = _base_interpreter(python.version, say)
@@ -83,7 +87,8 @@ def _base_interpreter(version: str | None, say: Callable[[str], None]) -> str:
         return sys.executable
     wanted = ".".join(version.split(".")[:2])
     found = shutil.which(f"python{wanted}")
-    if found:
+    # A name on the path may be a version manager's stand-in for a Python that is not there.
+    if found and subprocess.run([found, "-c", ""], capture_output=True, check=False).returncode == 0:
         return found
     say(f"Python {version} is not installed on this worker: using {own}. Local steps take the Pythons that are there.")
     return sys.executable

@@ -6,6 +6,7 @@ is imported in the functions that run it.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException, Airfl
 
 from aml_provider.execution.binding import PipelineBinding, StepRun
 from aml_provider.execution.errors import StepFailedError, StepInterruptedError, StepProblem
+from aml_provider.operators.labels import CANCEL_FILE, EMBEDDED_VARIABLE
 from aml_provider.spec.errors import AmlError
 from aml_provider.spec.models import DataLocation, Step
 
@@ -57,6 +59,7 @@ class StepTask:
         from aml_provider.tracking.follower import Follower
 
         run = self.step_run(context)
+        self._stop_after_cancel()
         self._stop_after_failure(context)
         run_folder = self.binding.store.run(run.dag_id, run.run_id).path
         with self.translated_errors(run, context), Follower(run_folder, self.binding.workspace.tracking_uri):
@@ -91,6 +94,12 @@ class StepTask:
             record_problem(run, number, sentence, final=False)
             raise
 
+    def _stop_after_cancel(self) -> None:
+        """An embedded run goes through a list of tasks that it made before it was cancelled: none of them starts."""
+        folder = os.environ.get(EMBEDDED_VARIABLE)
+        if folder and os.path.exists(os.path.join(folder, CANCEL_FILE)):
+            raise AirflowSkipException("not started: the run was cancelled")
+
     def _stop_after_failure(self, context: Context) -> None:
         """v1's ``continue_on_step_failure=False``: once a step failed, none that has not started is started."""
         if self.binding.spec.submit.continue_on_step_failure:
@@ -122,5 +131,5 @@ class StepTask:
         """The error of a step that somebody stopped: marked, cleared or cancelled in Airflow."""
         from aml_provider.execution.commit import commit_failure
 
-        commit_failure(run, attempt, attempt.report(), "stopped from Airflow")
-        return AirflowFailException(f"step {self.step.name!r} was stopped from Airflow")
+        commit_failure(run, attempt, attempt.report(), "stopped before it had ended")
+        return AirflowFailException(f"step {self.step.name!r} was stopped before it had ended")

@@ -17,6 +17,8 @@ STORE_LABEL = "aml.run-store"
 EMBEDDED_LABEL = "aml.embedded-run"
 # Set in the process of an embedded run: its folder.
 EMBEDDED_VARIABLE = "AML_EMBEDDED_RUN"
+# In that folder: the run was cancelled.
+CANCEL_FILE = "cancel"
 
 
 def labels_of(run: StepRun, attempt: int) -> dict[str, str]:

@@ -55,6 +55,14 @@ class DirectDataset:
         self.name = name
         self._path = path
 
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        raise AttributeError(
+            f"The dataset {self.name!r} has no {name!r} inside a step. Consume it with as_mount() or as_download() and "
+            f"read the files at its path (for a table: pandas.read_csv or pandas.read_parquet)."
+        )
+
     def to_path(self) -> list[str]:
         """The files, as paths relative to the dataset, each with a leading slash."""
         if os.path.isfile(self._path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
+from pathlib import Path
 from typing import Any, Protocol
 
 
@@ -85,6 +86,9 @@ class RunBackend(Protocol):
 
     def log(self, step_key: str) -> str:
         """What the step wrote to its standard streams so far."""
+
+    def files(self, step_key: str) -> Path | None:
+        """The folder of the files that the step's script kept, ``None`` where this machine does not see it."""
 
     def cancel(self) -> None:
         """Stop the run."""

@@ -12,6 +12,7 @@ from aml_provider.sdk.exceptions import ActivityFailedException, UserErrorExcept
 from aml_provider.sdk.ports import InputPortBinding
 from aml_provider.sdk.progress import INTERVAL, step_failure_text
 from aml_provider.sdk.run import Run, _chosen, step_of
+from aml_provider.sdk.run_files import StepFiles
 
 if TYPE_CHECKING:
     from aml_provider.sdk.experiment import Experiment
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 FOR_EVER = 1e9
 
 
-class StepRun(Run):
+class StepRun(StepFiles, Run):
     """One step of a submitted pipeline."""
 
     RUN_TYPE: ClassVar[str] = "azureml.StepRun"

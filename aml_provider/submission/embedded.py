@@ -17,18 +17,17 @@ from typing import Any
 
 from aml_provider.execution.binding import pipeline_run_id, step_run_id
 from aml_provider.execution.layout import RunFolder, RunStore, read_json
-from aml_provider.operators.labels import EMBEDDED_VARIABLE
+from aml_provider.operators.labels import CANCEL_FILE, EMBEDDED_VARIABLE
 from aml_provider.sdk.backend import RunState, StepInfo
 from aml_provider.sdk.source import PipelineSource
 from aml_provider.spec.errors import PipelineError
 from aml_provider.spec.models import PipelineSpec
 from aml_provider.submission.request import Request
-from aml_provider.submission.state import step_info, step_state
+from aml_provider.submission.state import step_files, step_info, step_state
 from aml_provider.workspace.resolved import LoadedWorkspace
 
 POLL_SECONDS = 0.1
 STATE_FILE = "state.json"
-CANCEL_FILE = "cancel"
 LOG_FILE = "airflow.log"
 LOCAL_BUNDLE = "airflow.dag_processing.bundles.local.LocalDagBundle"
 # A traceback's last line.
@@ -172,6 +171,10 @@ class EmbeddedRun:
         if not attempts or not attempts[-1].log.exists():
             return ""
         return attempts[-1].log.read_text(encoding="utf-8", errors="replace")
+
+    def files(self, step_key: str) -> Path | None:
+        """The files that the step's script kept."""
+        return step_files(self._run_folder().path, step_key)
 
     def cancel(self) -> None:
         """Stop the run: the step that runs is stopped, no other is started."""

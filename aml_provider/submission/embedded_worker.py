@@ -16,8 +16,9 @@ from typing import Any
 from filelock import FileLock
 
 from aml_provider.execution.layout import write_json
+from aml_provider.operators.labels import CANCEL_FILE
 from aml_provider.sdk.backend import RunState
-from aml_provider.submission.embedded import CANCEL_FILE, STATE_FILE
+from aml_provider.submission.embedded import STATE_FILE
 from aml_provider.submission.request import Request
 from aml_provider.submission.state import run_state
 from aml_provider.tracking.recorder import close_run

@@ -10,7 +10,7 @@ from typing import Any
 from aml_provider.execution.layout import RunFolder, RunStore, read_json
 from aml_provider.sdk.backend import RunState, StepInfo
 from aml_provider.spec.errors import AmlError, NotSupportedError
-from aml_provider.submission.state import step_info, step_state
+from aml_provider.submission.state import step_files, step_info, step_state
 from aml_provider.workspace.resolved import LoadedWorkspace
 
 POLL_SECONDS = 0.5
@@ -88,6 +88,10 @@ class RecordedRun:
         if not attempts or not attempts[-1].log.exists():
             return ""
         return attempts[-1].log.read_text(encoding="utf-8", errors="replace")
+
+    def files(self, step_key: str) -> Path | None:
+        """The files that the step's script kept."""
+        return step_files(self._folder, step_key)
 
     def cancel(self) -> None:
         """Not possible from another program.

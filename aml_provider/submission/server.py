@@ -15,7 +15,7 @@ from aml_provider.sdk.source import PipelineSource
 from aml_provider.spec.errors import NotSupportedError, PipelineError
 from aml_provider.spec.models import PipelineSpec
 from aml_provider.submission.api import AirflowApi, NotFoundError
-from aml_provider.submission.state import run_state, step_info, step_state
+from aml_provider.submission.state import run_state, step_files, step_info, step_state
 from aml_provider.workspace.resolved import LoadedWorkspace
 
 POLL_SECONDS = 1.0
@@ -101,6 +101,10 @@ class ServerRun:
         if isinstance(content, str):
             return content
         return "\n".join(str(line.get("event", "")) if isinstance(line, dict) else str(line) for line in content)
+
+    def files(self, step_key: str) -> Path | None:
+        """The files that the step's script kept."""
+        return step_files(self._run_folder(), step_key)
 
     def cancel(self) -> None:
         """Mark the run failed in Airflow, which stops its tasks."""

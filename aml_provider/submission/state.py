@@ -36,6 +36,14 @@ def step_state(airflow_state: str | None) -> RunState:
     return _STEP.get(airflow_state or "", RunState.NOT_STARTED)
 
 
+def step_files(run_folder: Path | None, key: str) -> Path | None:
+    """The files that a step's latest attempt kept; ``None`` where this machine does not see the run's folder."""
+    if run_folder is None:
+        return None
+    attempts = RunFolder(run_folder).step(key).attempts()
+    return attempts[-1].path / "artifacts" if attempts else run_folder / "steps" / key / "artifacts"
+
+
 def step_info(
     key: str, name: str, step_run_id: str, state: RunState, run_folder: Path | None, times: dict[str, Any]
 ) -> StepInfo:

@@ -13,6 +13,7 @@ import pytest
 from aml_provider.azureml_compat import install
 from aml_provider.azureml_compat.bootstrap import AzureMLFinder
 from aml_provider.azureml_compat.table import MODULES
+from aml_provider.spec.errors import NotSupportedError
 
 
 @pytest.fixture(autouse=True)
@@ -76,9 +77,20 @@ def test_import_of_a_package_reaches_its_modules() -> None:
         "import azureml.train.automl",
     ],
 )
-def test_a_known_name_that_is_not_built_gets_a_sentence(statement: str) -> None:
-    with pytest.raises(ImportError, match=r"azureml\.[\w.]+ is not available in this version of airflow-provider-aml"):
-        exec(statement, {})
+def test_a_known_name_that_is_not_built_can_be_imported(statement: str) -> None:
+    exec(statement, {})
+
+
+def test_using_a_name_that_is_not_built_gets_a_sentence() -> None:
+    from azureml.core import Model
+    from azureml.pipeline.core import Schedule
+    from azureml.train.hyperdrive import HyperDriveConfig
+
+    sentence = r"azureml\.[\w.]+ is not available in this version of airflow-provider-aml .* docs/not-supported.md"
+    for use in (lambda: Model("m"), lambda: Schedule.create(1), lambda: HyperDriveConfig(max_total_runs=3)):
+        with pytest.raises(NotSupportedError, match=sentence):
+            use()
+    assert not isinstance(3, Schedule)
 
 
 def test_an_unknown_name_is_pythons_own_error() -> None:

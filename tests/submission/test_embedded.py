@@ -29,6 +29,10 @@ from azureml.core import Run
 with open(os.path.join(sys.argv[1], "said.txt"), "w") as f:
     f.write(sys.argv[2])
 Run.get_context().log("letters", len(sys.argv[2]))
+os.makedirs("outputs", exist_ok=True)
+with open("outputs/note.txt", "w") as f:
+    f.write("kept")
+os.symlink(os.path.join(sys.argv[1], "said.txt"), os.path.join(sys.argv[1], "latest"))
 """
 LATER = """
 import json
@@ -41,6 +45,7 @@ again = PipelineRun(Experiment(ws, "later"), found[0].id)
 step = again.find_step_run("say")[0]
 step.get_output_data("text").download("again")
 Dataset.get_by_name(ws, "spoken").download("registered")
+step.download_file("outputs/note.txt", "again/note.txt")
 print(json.dumps([again.get_status(), step.get_metrics(), len(found), list(again.get_tags())]))
 """
 
@@ -65,6 +70,7 @@ def test_a_later_program_finds_the_run_its_metrics_outputs_and_dataset(folder: P
     assert (status, metrics, runs) == ("Finished", {"letters": 5}, 1)
     assert "kind" in tags
     assert [p.read_text() for p in (folder / "again").rglob("said.txt")] == ["hello"]
+    assert (folder / "again" / "note.txt").read_text() == "kept"
     assert [p.read_text() for p in (folder / "registered").rglob("said.txt")] == ["hello"]
 
 
@@ -73,4 +79,11 @@ def test_nothing_of_the_attempt_is_left_beside_the_outputs(folder: Path) -> None
     store = folder / ".aml" / "datastores" / "workspaceblobstore"
     staging = store / ".aml" / "staging"
     assert not staging.exists() or not list(staging.iterdir())
-    assert [p.name for p in (store / "dataset").rglob("*") if p.is_file()] == ["said.txt"]
+    assert sorted(p.name for p in (store / "dataset").rglob("*") if p.is_file()) == ["latest", "said.txt"]
+
+
+def test_a_link_to_a_file_of_the_output_still_leads_there(folder: Path) -> None:
+    """The script made it with an absolute path, in the private place that is gone."""
+    (link,) = (folder / ".aml" / "datastores" / "workspaceblobstore" / "dataset").rglob("latest")
+    assert link.is_symlink()
+    assert link.read_text() == "hello"

@@ -121,16 +121,20 @@ def _requirements(step: str, path: str, conda: CondaDependencies, source: Pipeli
 def _without_sdk(packages: list[str]) -> list[str]:
     """The packages without Azure's own, which the runtime replaces.
 
-    ``azureml-dataprep[pandas]`` is how v1 authors asked for pandas, so pandas stays.
+    ``azureml-dataprep[pandas]`` is how v1 authors asked for pandas, so pandas stays; ``azureml-mlflow`` is how they
+    asked for MLflow.
     """
     kept: dict[str, None] = {}
-    wants_pandas = False
+    wants_pandas = wants_mlflow = False
     for package in packages:
         if package_name(package).startswith(_SDK):
+            wants_mlflow |= package_name(package) == "azureml-mlflow"
             extras = _EXTRAS.match(package)
             wants_pandas |= extras is not None and "pandas" in re.split(r"\s*,\s*", extras[1].strip())
         else:
             kept[package] = None
+    if wants_mlflow and not any(package_name(p) in ("mlflow", "mlflow-skinny") for p in kept):
+        kept["mlflow"] = None
     if wants_pandas and not any(package_name(p) == "pandas" for p in kept):
         kept["pandas"] = None
     return list(kept)
