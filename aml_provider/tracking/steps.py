@@ -58,6 +58,9 @@ class StepProjector:
         latest = attempts[-1] if attempts else 0
         result = self._result(latest)
         status = self._final_status(result, final_state)
+        if status is None and attempts and self.step.done == latest:
+            # Airflow has said how this attempt ended. The worker that was stopped, looking a last time, knows less.
+            return
         ended = latest if status is not None else None
         if ended is not None and self.step.done == ended and self.step.status == status:
             return

@@ -257,6 +257,20 @@ def test_a_cleared_step_runs_again_in_the_same_run(folder: RunFolder, store: Sto
     assert store.parent().info.status == "FINISHED"
 
 
+def test_a_late_look_at_a_closed_run_does_not_open_it_again(folder: RunFolder, store: Store) -> None:
+    folder.describe("train", "score")
+    open_run(folder.path, folder.uri)
+    folder.attempt("train")
+    reconcile(folder.path)
+    assert store.step("train").info.status == "RUNNING"
+    # The run is cancelled: its closing task comes before the stopped worker's last look, and no result is written.
+    close_run(folder.path, "Failed", {"train": "failed", "score": "skipped"})
+    reconcile(folder.path)
+    assert store.step("train").info.status == "FAILED"
+    assert store.step("score").info.status == "KILLED"
+    assert store.parent().info.status == "FAILED"
+
+
 def test_child_runs_and_the_parent_run_of_a_script(folder: RunFolder, store: Store) -> None:
     folder.describe("train")
     open_run(folder.path, folder.uri)
