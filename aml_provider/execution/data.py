@@ -26,7 +26,7 @@ JOB_INSIDE = INSIDE / "job"
 RUNTIME_INSIDE = INSIDE / "runtime"
 GLOB = "*?["
 UPLOAD = (
-    "Correct the path, or bring the data there; if the pipeline's file uploads it, run the file once as a program "
+    "Upload the data, or correct the path. A pipeline's file that uploads it does so when it is run as a program "
     "(`aml run FILE`): read by Airflow, it uploads nothing."
 )
 
