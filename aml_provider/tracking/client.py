@@ -103,6 +103,9 @@ def _client(tracking_uri: str, process: int) -> MlflowClient:
     # The first process makes the database; two of them at once would both try.
     from filelock import FileLock
 
+    # What a client of a database imports late, it imports before it makes all others wait.
+    import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
+
     database.parent.mkdir(parents=True, exist_ok=True)
     with (
         FileLock(f"{database}.creating", timeout=_CREATE_SECONDS),
