@@ -101,10 +101,9 @@ def _client(tracking_uri: str, process: int) -> MlflowClient:
     if database is None:
         return MlflowClient(tracking_uri=tracking_uri)
     # The first process makes the database; two of them at once would both try.
-    from filelock import FileLock
-
     # What a client of a database imports late, it imports before it makes all others wait.
     import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
+    from filelock import FileLock
 
     database.parent.mkdir(parents=True, exist_ok=True)
     with (
