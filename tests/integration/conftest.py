@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -70,12 +71,15 @@ def server(
     started = Server(folder / "home", dags, workspace, port, kubeconfig)
     (started.store / "gates").mkdir(parents=True, exist_ok=True)
     shutil.copytree(dags / "digits" / "data", started.store / "digits" / "raw", dirs_exist_ok=True)
-    started.start()
+    # Tests that are ended by a time limit end their server first.
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
+        started.start()
         started.ready({"digits", "fan-out", "hold"})
         yield started
     finally:
         started.stop()
+        signal.signal(signal.SIGTERM, before)
         remove_leftovers(started.store / ".aml", available, kubeconfig)
 
 

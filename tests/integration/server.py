@@ -106,8 +106,10 @@ class Server:
             "API__WORKERS": "1",
             "LOGGING__LOGGING_LEVEL": "INFO",
             "API__BASE_URL": self.url,
+            # On a busy machine SQLite's usual five seconds are over quickly, and the scheduler ends with them.
+            "DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self.home}/airflow.db?timeout=60",
             "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.1",
-            "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "20",
+            "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "30",
             "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "2",
             "WORKERS__MIN_HEARTBEAT_INTERVAL": "3",
             "DAG_PROCESSOR__REFRESH_INTERVAL": "10",
