@@ -6,6 +6,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from aml_provider.sdk.compute import AmlCompute, ComputeTarget
+from aml_provider.sdk.conda import CondaDependencies
 from aml_provider.sdk.data_reference import DataReference
 from aml_provider.sdk.datapath import DataPath, DataPathComputeBinding
 from aml_provider.sdk.datasets import Dataset
@@ -332,6 +333,15 @@ def test_the_environment_without_azures_own_packages(project, step, build) -> No
     assert made.python.pip_packages == ("lightgbm", "shap==0.4", "pandas")
     assert made.python.pip_options == ("--extra-index-url https://example.org/simple",)
     assert (made.python.conda_packages, made.python.conda_channels) == (("numpy",), ("conda-forge",))
+
+
+def test_asking_for_azures_mlflow_plugin_asks_for_mlflow(step, build) -> None:
+    config = RunConfiguration()
+    packages = ["azureml-defaults", "azureml-mlflow", "packaging"]
+    config.environment.python.conda_dependencies = CondaDependencies.create(pip_packages=packages)
+    made = build(step("prep", runconfig=config)).steps[0].environment
+    assert made is not None
+    assert made.python.pip_packages == ("packaging", "mlflow")
 
 
 def test_v1s_default_image_and_python_are_no_wishes(step, build) -> None:
