@@ -12,7 +12,6 @@ import zipfile
 from pathlib import Path
 
 CALLABLE = f"{__name__}.might_contain_dag"
-VARIABLE = "AIRFLOW__CORE__MIGHT_CONTAIN_DAG_CALLABLE"
 # What a file that submits a pipeline cannot do without: one of these, whoever builds the pipeline.
 PIPELINE_WORDS = (b"azureml.pipeline", b"Experiment")
 

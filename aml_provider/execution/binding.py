@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from aml_provider.execution.layout import RunStore, StepFolder
+from aml_provider.execution.layout import RunFolder, RunStore, StepFolder
 from aml_provider.spec.models import DataLocation, PipelineSpec, Step
 from aml_provider.workspace.resolved import LoadedWorkspace, ResolvedCompute
 
@@ -82,9 +82,14 @@ class StepRun:
         return self.binding.compute_of(self.step)
 
     @property
+    def run_folder(self) -> RunFolder:
+        """The pipeline run's folder in the run store."""
+        return self.binding.store.run(self.dag_id, self.run_id)
+
+    @property
     def folder(self) -> StepFolder:
         """The step's folder in the run store."""
-        return self.binding.store.run(self.dag_id, self.run_id).step(self.step.key)
+        return self.run_folder.step(self.step.key)
 
 
 def pipeline_run_id(dag_id: str, run_id: str) -> str:

@@ -154,8 +154,10 @@ def _replace(staged: Path, final: Path, old: Path) -> None:
     old.parent.mkdir(parents=True, exist_ok=True)
     os.rename(final, old)
     os.rename(staged, final)
-    shutil.rmtree(old, ignore_errors=True)
-    old.unlink(missing_ok=True) if old.is_file() else None
+    if old.is_dir():
+        shutil.rmtree(old, ignore_errors=True)
+    else:
+        old.unlink()
 
 
 def _merge(run: StepRun, output: StepOutput, staged: Path, final: Path) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
 from aml_provider.execution.binding import PipelineBinding, StepRun
-from aml_provider.execution.errors import StepFailedError, StepInterruptedError, StepProblem
+from aml_provider.execution.errors import StepError, StepFailedError, StepInterruptedError, StepProblem
 from aml_provider.operators.labels import CANCEL_FILE, EMBEDDED_VARIABLE
 from aml_provider.spec.errors import AmlError
 from aml_provider.spec.models import DataLocation, Step
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from aml_provider.execution.layout import AttemptFolder
+    from aml_provider.execution.prepare import PreparedAttempt
 
 METRICS_XCOM = "metrics"
-FAILED_STATES = {"failed", "upstream_failed"}
 
 
 class StepTask:
@@ -42,6 +42,7 @@ class StepTask:
     if TYPE_CHECKING:
         log: Any
         task_id: str
+        image: Any
 
     def step_run(self, context: Context) -> StepRun:
         """The step run that this task instance is."""
@@ -61,8 +62,7 @@ class StepTask:
         run = self.step_run(context)
         self._stop_after_cancel()
         self._stop_after_failure(context)
-        run_folder = self.binding.store.run(run.dag_id, run.run_id).path
-        with self.translated_errors(run, context), Follower(run_folder, self.binding.workspace.tracking_uri):
+        with self.translated_errors(run, context), Follower(run.run_folder.path, self.binding.workspace.tracking_uri):
             yield run
 
     @contextmanager
@@ -116,8 +116,32 @@ class StepTask:
         """Environment variables by which a script's own ``mlflow`` calls land in the step's run."""
         from aml_provider.tracking.environment import mlflow_variables
 
-        run_folder = self.binding.store.run(run.dag_id, run.run_id).path
-        return mlflow_variables(run_folder, self.step.key, self.binding.workspace.tracking_uri, same_machine=in_place)
+        uri = self.binding.workspace.tracking_uri
+        return mlflow_variables(run.run_folder.path, self.step.key, uri, same_machine=in_place)
+
+    def prepared_for_container(self, run: StepRun, context: Context) -> PreparedAttempt:
+        """Lay out the next attempt of a step that runs in a container of its image.
+
+        :raises StepError: there is no image, or code or input data is missing.
+        """
+        from aml_provider.execution.prepare import prepare_attempt
+
+        if not self.image:
+            kind = run.compute.kind.value
+            raise StepError(
+                f"step {self.step.name!r}: no image. Compute target {run.compute.name!r} is of kind {kind}; "
+                f"give it an image in the workspace file ({kind}: image:), or set environment.docker.base_image."
+            )
+        python = self.step.environment.python if self.step.environment else None
+        named = python is not None and python.user_managed and python.interpreter != "python"
+        return prepare_attempt(
+            run,
+            context["ti"].try_number,
+            in_place=False,
+            # Without a name, the launcher takes the Python that the image has.
+            interpreter=python.interpreter if python is not None and named else "",
+            variables=self.variables(run, in_place=False),
+        )
 
     def push(self, context: Context, run: StepRun, outputs: Mapping[str, DataLocation]) -> None:
         """Give downstream steps the outputs, and readers of the run its metrics."""

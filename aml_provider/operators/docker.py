@@ -53,7 +53,6 @@ class DockerStepOperator(StepTask, ResumableJobMixin, DockerOperator):
 
     def execute(self, context: Context) -> None:
         """Run the step, or follow the container that an earlier try of this task started."""
-        self._context = context
         with self.running(context) as run, self._docker_errors():
             self._run = run
             self.execute_resumable(context)
@@ -63,21 +62,13 @@ class DockerStepOperator(StepTask, ResumableJobMixin, DockerOperator):
 
     def submit_job(self, context: Context) -> dict[str, Any]:
         """Start a container, or adopt the one that a lost worker had started and not yet remembered."""
-        from aml_provider.execution.prepare import prepare_attempt
-
         for found in self._containers(self._run):
             if found["State"] == "running":
                 number = int(found["Labels"][ATTEMPT_LABEL])
                 self.log.info("Following container %s of attempt %s", found["Id"][:12], number)
                 return {"container": found["Id"], "attempt": number}
             self._remove(found["Id"])
-        prepared = prepare_attempt(
-            self._run,
-            context["ti"].try_number,
-            in_place=False,
-            interpreter=self._interpreter(),
-            variables=self.variables(self._run, in_place=False),
-        )
+        prepared = self.prepared_for_container(self._run, context)
         self._pull_if_missing()
         self.container_id = self._create(prepared)
         try:
@@ -120,15 +111,16 @@ class DockerStepOperator(StepTask, ResumableJobMixin, DockerOperator):
     # --- the container ------------------------------------------------------------------------------------------
 
     def _create(self, prepared: PreparedAttempt) -> str:
-        compute = self._run.compute
-        settings, run = compute.settings, self._run
+        from aml_provider.execution.data import JOB_INSIDE
+
+        run, compute = self._run, self._run.compute
         host = self.cli.create_host_config(
             auto_remove=False,
             mounts=[
                 Mount(target=m.target, source=str(m.source), type="bind", read_only=m.read_only)
                 for m in prepared.mounts
             ],
-            network_mode=settings.network or self.network_mode,
+            network_mode=self.network_mode,
             shm_size=self.step.environment.shm_size if self.step.environment else None,
             nano_cpus=int(min(compute.cpus, self.cli.info()["NCPU"]) * 1e9) if compute.cpus else None,
             mem_limit=compute.memory,
@@ -143,23 +135,14 @@ class DockerStepOperator(StepTask, ResumableJobMixin, DockerOperator):
             command=[],
             name=f"{run.step_run_id}-{prepared.folder.number}",
             environment={**prepared.environment, "HOME": "/tmp"},
-            working_dir="/mnt/aml/job/code",
+            working_dir=str(JOB_INSIDE / "code"),
             labels=labels_of(run, prepared.folder.number),
             user=f"{os.getuid()}:{os.getgid()}",
             host_config=host,
         )
         return str(created["Id"])
 
-    def _interpreter(self) -> str:
-        python = self.step.environment.python if self.step.environment else None
-        return python.interpreter if python and python.user_managed and python.interpreter != "python" else ""
-
     def _pull_if_missing(self) -> None:
-        if not self.image:
-            raise StepError(
-                f"step {self.step.name!r}: no image. Compute target {self._run.compute.name!r} is of kind docker; "
-                "give it an image in the workspace file (docker: image:), or set environment.docker.base_image."
-            )
         if self.cli.images(name=self.image):
             return
         self.log.info("Pulling image %s", self.image)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -48,6 +49,7 @@ class KubernetesStepOperator(StepTask, KubernetesPodOperator):
     template_fields = ()
 
     _last_seen: k8s.V1Pod | None = None
+    _how_it_ended: str = "its pod ended while no worker followed it"
 
     def __init__(self, *, step: Step, binding: PipelineBinding, **kwargs: Any) -> None:
         super().__init__(
@@ -112,24 +114,9 @@ class KubernetesStepOperator(StepTask, KubernetesPodOperator):
         return sorted(pods, key=lambda p: p.metadata.creation_timestamp, reverse=True)
 
     def _prepare(self, run: StepRun, context: Context) -> AttemptFolder:
-        from aml_provider.execution.prepare import prepare_attempt
-
-        if not self.image:
-            raise StepError(
-                f"step {self.step.name!r}: no image. Compute target {run.compute.name!r} is of kind kubernetes; "
-                "give it an image in the workspace file (kubernetes: image:), or set environment.docker.base_image."
-            )
         for pod in self._pods(run):
             self.pod_manager.delete_pod(pod)
-        python = self.step.environment.python if self.step.environment else None
-        interpreter = python.interpreter if python and python.user_managed and python.interpreter != "python" else ""
-        prepared = prepare_attempt(
-            run,
-            context["ti"].try_number,
-            in_place=False,
-            interpreter=interpreter,
-            variables=self.variables(run, in_place=False),
-        )
+        prepared = self.prepared_for_container(run, context)
         self._configure(run, prepared)
         return prepared.folder
 
@@ -217,16 +204,13 @@ class KubernetesStepOperator(StepTask, KubernetesPodOperator):
             if self.killed:
                 raise self.stopped(run, attempt)
             oom = (_pod_reason(self._last_seen) or "").startswith("OOMKilled")
-            outputs = conclude(run, attempt, self._how_it_ended_text(), memory_ran_out=oom)
+            outputs = conclude(run, attempt, self._how_it_ended, memory_ran_out=oom)
         finally:
             context["task_state_store"].delete(ATTEMPT_KEY)
             for pod in self._pods(run):
                 if pod.metadata.deletion_timestamp is None:
                     self.pod_manager.delete_pod(pod)
         self.push(context, run, outputs)
-
-    def _how_it_ended_text(self) -> str:
-        return getattr(self, "_how_it_ended", "its pod ended while no worker followed it")
 
     def on_kill(self) -> None:
         """Delete the pod: the task was marked, cleared or cancelled."""
@@ -244,7 +228,7 @@ class KubernetesStepOperator(StepTask, KubernetesPodOperator):
                     f"{target} does not allow this: {_api_message(e)}. Airflow's account there needs to get, list, "
                     f"watch, create, patch and delete pods and get pods/log in namespace {self.namespace!r}."
                 ) from None
-            if e.status == 422 or e.status == 400 or e.status == 404:
+            if e.status in (400, 404, 422):
                 raise StepError(f"{target} refused the pod: {_api_message(e)}") from None
             raise StepInterruptedError(f"{target} answered {e.status}: {_api_message(e)}") from None
         except (ConfigException, YAMLError) as e:
@@ -261,8 +245,6 @@ class KubernetesStepOperator(StepTask, KubernetesPodOperator):
 
 
 def _api_message(error: ApiException) -> str:
-    import json
-
     try:
         return str(json.loads(error.body)["message"])
     except (TypeError, ValueError, KeyError):

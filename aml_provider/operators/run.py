@@ -93,7 +93,6 @@ class PipelineEndOperator(BaseOperator):
         steps = {s.key: states.get(s.key) or "removed" for s in self.binding.spec.steps}
         failed = [key for key, state in steps.items() if state == "failed"]
         missing = [key for key, state in steps.items() if state != "success"]
-        self._discard_unpublished(ti.dag_id, str(ti.run_id), missing)
         folder = self.binding.store.run(ti.dag_id, str(ti.run_id)).path
         if folder.is_dir():
             state = "Failed" if failed else "Canceled" if missing else "Finished"
@@ -115,10 +114,3 @@ class PipelineEndOperator(BaseOperator):
                 discard_attempts(StepRun(self.binding, step, dag_id, run_id, {}, lambda _: {}))
             except (AmlError, OSError) as e:
                 self.log.warning("What step %r had staged could not be removed: %s", step.name, e)
-
-    def _discard_unpublished(self, dag_id: str, run_id: str, keys: list[str]) -> None:
-        """Throw away what steps had written that were stopped while no worker followed them."""
-        from aml_provider.execution.prepare import discard_attempts
-
-        for key in keys:
-            discard_attempts(StepRun(self.binding, self.binding.spec.step(key), dag_id, run_id, {}, lambda _: {}))

@@ -23,7 +23,7 @@ from aml_provider.sdk.source import PipelineSource
 from aml_provider.spec.errors import PipelineError
 from aml_provider.spec.models import PipelineSpec
 from aml_provider.submission.request import Request
-from aml_provider.submission.state import step_files, step_info, step_state
+from aml_provider.submission.state import step_files, step_info, step_log, step_state
 from aml_provider.workspace.resolved import LoadedWorkspace
 
 POLL_SECONDS = 0.1
@@ -108,16 +108,13 @@ class EmbeddedRun:
 
     def _await_run_id(self) -> None:
         """The worker chooses Airflow's run id; it is there before anything else happens."""
-        self.run_id = self.folder.name
-        while self._process.poll() is None:
+        while True:
+            over = self._process.poll() is not None
             state = self._state_file()
-            if state is not None:
-                self.run_id = str(state["run_id"])
-                return
+            if state is not None or over:
+                break
             time.sleep(POLL_SECONDS)
-        state = self._state_file()
-        if state is not None:
-            self.run_id = str(state["run_id"])
+        self.run_id = str(state["run_id"]) if state is not None else self.folder.name
 
     @property
     def pipeline_run_id(self) -> str:
@@ -139,16 +136,15 @@ class EmbeddedRun:
 
     def state(self) -> RunState:
         """The run's state now."""
+        # In this order: the worker writes its last state before it ends.
+        over = self._process.poll() is not None
         state = self._state_file()
         known = RunState(state["state"]) if state is not None else RunState.NOT_STARTED
-        if known.is_final or self._process.poll() is None:
-            return RunState.CANCELED if self._canceled and known.is_final else known
-        # The worker writes its last state before it ends, so look once more.
-        state = self._state_file()
-        known = RunState(state["state"]) if state is not None else RunState.NOT_STARTED
-        if known.is_final:
-            return RunState.CANCELED if self._canceled else known
-        return RunState.CANCELED if self._canceled else RunState.FAILED
+        if not known.is_final and not over:
+            return known
+        if self._canceled:
+            return RunState.CANCELED
+        return known if known.is_final else RunState.FAILED
 
     def steps(self) -> list[StepInfo]:
         """All steps in the spec's order."""
@@ -167,10 +163,7 @@ class EmbeddedRun:
 
     def log(self, step_key: str) -> str:
         """What the step wrote to its standard streams so far, its latest attempt."""
-        attempts = self._run_folder().step(step_key).attempts()
-        if not attempts or not attempts[-1].log.exists():
-            return ""
-        return attempts[-1].log.read_text(encoding="utf-8", errors="replace")
+        return step_log(self._run_folder().path, step_key)
 
     def files(self, step_key: str) -> Path | None:
         """The files that the step's script kept."""

@@ -10,7 +10,7 @@ from typing import Any
 from aml_provider.execution.layout import RunFolder, RunStore, read_json
 from aml_provider.sdk.backend import RunState, StepInfo
 from aml_provider.spec.errors import AmlError, NotSupportedError
-from aml_provider.submission.state import step_files, step_info, step_state
+from aml_provider.submission.state import step_files, step_info, step_log, step_state
 from aml_provider.workspace.resolved import LoadedWorkspace
 
 POLL_SECONDS = 0.5
@@ -84,10 +84,7 @@ class RecordedRun:
 
     def log(self, step_key: str) -> str:
         """What the step wrote to its standard streams, its latest attempt."""
-        attempts = RunFolder(self._folder).step(step_key).attempts()
-        if not attempts or not attempts[-1].log.exists():
-            return ""
-        return attempts[-1].log.read_text(encoding="utf-8", errors="replace")
+        return step_log(self._folder, step_key)
 
     def files(self, step_key: str) -> Path | None:
         """The files that the step's script kept."""

@@ -44,6 +44,14 @@ def step_files(run_folder: Path | None, key: str) -> Path | None:
     return attempts[-1].path / "artifacts" if attempts else run_folder / "steps" / key / "artifacts"
 
 
+def step_log(run_folder: Path, key: str) -> str:
+    """What a step's latest attempt wrote to its standard streams so far."""
+    attempts = RunFolder(run_folder).step(key).attempts()
+    if not attempts or not attempts[-1].log.exists():
+        return ""
+    return attempts[-1].log.read_text(encoding="utf-8", errors="replace")
+
+
 def step_info(
     key: str, name: str, step_run_id: str, state: RunState, run_folder: Path | None, times: dict[str, Any]
 ) -> StepInfo:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -213,13 +213,6 @@ def tolerant(what: str) -> Iterator[None]:
         if error.error_code not in _REFUSED:
             raise
         _log.warning("%s: MLflow refuses this: %s", what, error.message)
-
-
-def tags_of(tags: Mapping[str, Any]) -> dict[str, str]:
-    """An author's tags as MLflow takes them; a tag without a value has the empty one."""
-    return {
-        names.key(str(key)): names.text("" if value is None else value, names.MAX_TAG) for key, value in tags.items()
-    }
 
 
 def set_tags(client: MlflowClient, run_id: str, tags: dict[str, str]) -> None:
