@@ -64,8 +64,8 @@ def _step_line(spec: PipelineSpec, step: Step, workspace: LoadedWorkspace) -> st
 
 def problems(spec: PipelineSpec, source: PipelineSource, workspace: LoadedWorkspace) -> list[str]:
     """What would stop the pipeline on this workspace, beyond what building it has checked."""
-    from aml_provider.execution.layout import RunStore
-    from aml_provider.execution.snapshot import check_size, source_files
+    from aml_provider.reuse.snapshot import check_size, source_files
+    from aml_provider.runs.layout import RunStore
 
     found: list[str] = []
     try:

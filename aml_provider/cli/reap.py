@@ -11,8 +11,8 @@ from typing import Any
 from urllib.parse import quote
 
 from aml_provider.cli.local_airflow import local_task_state
-from aml_provider.execution.layout import STORE_FOLDER, read_json
 from aml_provider.operators import labels
+from aml_provider.runs.layout import STORE_FOLDER, read_json
 from aml_provider.spec.errors import AmlError
 from aml_provider.submission.api import AirflowApi, NotFoundError
 from aml_provider.workspace.discovery import load_workspace

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from aml_provider.execution import data
-from aml_provider.execution.binding import StepRun
-from aml_provider.execution.errors import StepError
-from aml_provider.execution.layout import AttemptFolder, write_json
 from aml_provider.execution.prepare import discard_attempts
+from aml_provider.runs.binding import StepRun
+from aml_provider.runs.errors import StepError
+from aml_provider.runs.layout import AttemptFolder, write_json
 from aml_provider.spec.models import DataLocation, DataMode, Registration, StepOutput
 from aml_provider.storage.datastores import store_for
 from aml_provider.storage.registry import DATASETS, Registry

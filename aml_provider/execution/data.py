@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from aml_provider.execution.binding import StepRun
-from aml_provider.execution.errors import StepError
-from aml_provider.execution.layout import STORE_FOLDER, AttemptFolder
+from aml_provider.runs.binding import StepRun
+from aml_provider.runs.errors import StepError
+from aml_provider.runs.layout import STORE_FOLDER, AttemptFolder
 from aml_provider.spec.models import (
     DataLocation,
     DataMode,

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from aml_provider.execution.errors import StepError
+from aml_provider.runs.errors import StepError
 from aml_provider.spec.models import EnvironmentSpec, PythonSpec
 
 # What conda itself and v1's defaults bring along; a virtual environment has or needs none of it.

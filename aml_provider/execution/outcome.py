@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from aml_provider.execution.binding import StepRun
 from aml_provider.execution.commit import commit_failure, commit_success
-from aml_provider.execution.errors import StepError, StepFailedError, StepInterruptedError
-from aml_provider.execution.layout import AttemptFolder
 from aml_provider.execution.prepare import timeout_seconds
+from aml_provider.runs.binding import StepRun
+from aml_provider.runs.errors import StepError, StepFailedError, StepInterruptedError
+from aml_provider.runs.layout import AttemptFolder
 from aml_provider.spec.models import DataLocation
 
 

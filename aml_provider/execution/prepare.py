@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from aml_provider.execution import data
-from aml_provider.execution.binding import StepRun
-from aml_provider.execution.layout import AttemptFolder, write_json
 from aml_provider.execution.runtime_files import install_runtime
-from aml_provider.execution.snapshot import copy_snapshot
 from aml_provider.execution.values import Values
+from aml_provider.reuse.snapshot import copy_snapshot
+from aml_provider.runs.binding import StepRun
+from aml_provider.runs.layout import AttemptFolder, write_json
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from aml_provider.execution.errors import StepError
+from aml_provider.runs.errors import StepError
 from aml_provider.spec.models import Argument, Command, Concat, InputRef, ParameterRef, PythonScript, Step, Text
 
 

@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
-from aml_provider.execution.binding import PipelineBinding, StepRun
-from aml_provider.execution.errors import StepError, StepFailedError, StepInterruptedError, StepProblem
 from aml_provider.operators.labels import CANCEL_FILE, EMBEDDED_VARIABLE
+from aml_provider.runs.binding import PipelineBinding, StepRun
+from aml_provider.runs.errors import StepError, StepFailedError, StepInterruptedError, StepProblem
 from aml_provider.spec.errors import AmlError
 from aml_provider.spec.models import DataLocation, Step
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from aml_provider.execution.layout import AttemptFolder
     from aml_provider.execution.prepare import PreparedAttempt
+    from aml_provider.runs.layout import AttemptFolder
 
 METRICS_XCOM = "metrics"
 

@@ -15,10 +15,10 @@ from docker.types import DeviceRequest, Mount
 from requests.exceptions import ReadTimeout, RequestException
 from urllib3.exceptions import ProtocolError
 
-from aml_provider.execution.binding import PipelineBinding, StepRun
-from aml_provider.execution.errors import StepError, StepInterruptedError
 from aml_provider.operators.base import StepTask
 from aml_provider.operators.labels import ATTEMPT_LABEL, STEP_LABEL, labels_of
+from aml_provider.runs.binding import PipelineBinding, StepRun
+from aml_provider.runs.errors import StepError, StepInterruptedError
 from aml_provider.spec.models import DataLocation, Step
 
 if TYPE_CHECKING:

@@ -17,18 +17,18 @@ from kubernetes.config import ConfigException
 from urllib3.exceptions import HTTPError
 from yaml import YAMLError
 
-from aml_provider.execution.binding import PipelineBinding, StepRun
-from aml_provider.execution.errors import StepError, StepInterruptedError
 from aml_provider.operators.base import StepTask
 from aml_provider.operators.labels import ATTEMPT_LABEL, OWNER, OWNER_LABEL, STEP_LABEL, labels_of
+from aml_provider.runs.binding import PipelineBinding, StepRun
+from aml_provider.runs.errors import StepError, StepInterruptedError
 from aml_provider.spec.models import Step
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from aml_provider.execution.data import Mount
-    from aml_provider.execution.layout import AttemptFolder
     from aml_provider.execution.prepare import PreparedAttempt
+    from aml_provider.runs.layout import AttemptFolder
 
 # A pod that nobody follows any more ends by itself, at the latest after a week.
 LONGEST_SECONDS = 7 * 24 * 3600

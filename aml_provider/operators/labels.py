@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from aml_provider.execution.binding import StepRun
+from aml_provider.runs.binding import StepRun
 
 OWNER = "airflow-provider-aml"
 OWNER_LABEL = "aml.owner"

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.standard.hooks.subprocess import SubprocessHook
 from airflow.sdk import BaseOperator
 
-from aml_provider.execution.binding import PipelineBinding
 from aml_provider.operators.base import StepTask
+from aml_provider.runs.binding import PipelineBinding
 from aml_provider.spec.models import Step
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException
 
-from aml_provider.execution.binding import PipelineBinding, StepRun, pipeline_run_id, step_run_id
-from aml_provider.execution.layout import write_json
+from aml_provider.runs.binding import PipelineBinding, StepRun, pipeline_run_id, step_run_id
+from aml_provider.runs.layout import write_json
 from aml_provider.spec.errors import AmlError
 
 if TYPE_CHECKING:

@@ -15,9 +15,9 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from aml_provider.execution.binding import pipeline_run_id, step_run_id
-from aml_provider.execution.layout import RunFolder, RunStore, read_json
 from aml_provider.operators.labels import CANCEL_FILE, EMBEDDED_VARIABLE
+from aml_provider.runs.binding import pipeline_run_id, step_run_id
+from aml_provider.runs.layout import RunFolder, RunStore, read_json
 from aml_provider.sdk.backend import RunState, StepInfo
 from aml_provider.sdk.source import PipelineSource
 from aml_provider.spec.errors import PipelineError

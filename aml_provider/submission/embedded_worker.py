@@ -15,8 +15,8 @@ from typing import Any
 
 from filelock import FileLock
 
-from aml_provider.execution.layout import write_json
 from aml_provider.operators.labels import CANCEL_FILE
+from aml_provider.runs.layout import write_json
 from aml_provider.sdk.backend import RunState
 from aml_provider.submission.embedded import STATE_FILE
 from aml_provider.submission.request import Request
@@ -59,7 +59,7 @@ def main(folder: Path) -> int:
 
 
 def _run_folder(request: Request, run_id: str) -> Path:
-    from aml_provider.execution.layout import RunStore
+    from aml_provider.runs.layout import RunStore
 
     return RunStore.of(request.workspace, request.spec.default_datastore).run(request.dag_id, run_id).path
 

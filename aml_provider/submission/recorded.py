@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from aml_provider.execution.layout import RunFolder, RunStore, read_json
+from aml_provider.runs.layout import RunFolder, RunStore, read_json
 from aml_provider.sdk.backend import RunState, StepInfo
 from aml_provider.spec.errors import AmlError, NotSupportedError
 from aml_provider.submission.state import step_files, step_info, step_log, step_state

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from aml_provider.execution.layout import read_json, write_json
+from aml_provider.runs.layout import read_json, write_json
 from aml_provider.spec.models import PipelineSpec
 from aml_provider.workspace.model import WorkspaceFile
 from aml_provider.workspace.resolved import LoadedWorkspace

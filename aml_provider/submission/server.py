@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from aml_provider.execution.binding import pipeline_run_id, step_run_id
-from aml_provider.execution.layout import RunStore
+from aml_provider.runs.binding import pipeline_run_id, step_run_id
+from aml_provider.runs.layout import RunStore
 from aml_provider.sdk.backend import RunState, StepInfo
 from aml_provider.sdk.source import PipelineSource
 from aml_provider.spec.errors import NotSupportedError, PipelineError

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from aml_provider.execution.layout import RunFolder
+from aml_provider.runs.layout import RunFolder
 from aml_provider.sdk.backend import OutputInfo, RunState, StepInfo
 
 _RUN = {"queued": RunState.QUEUED, "running": RunState.RUNNING, "success": RunState.FINISHED, "failed": RunState.FAILED}

@@ -9,8 +9,8 @@ from typing import Any
 from airflow.sdk import DAG
 from airflow.sdk.definitions.param import ParamsDict
 
-from aml_provider.execution.binding import PipelineBinding
 from aml_provider.operators.run import PipelineEndOperator, PipelineStartOperator
+from aml_provider.runs.binding import PipelineBinding
 from aml_provider.spec.models import PipelineSpec
 from aml_provider.translate.params import airflow_params
 from aml_provider.translate.tasks import step_task

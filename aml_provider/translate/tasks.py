@@ -8,7 +8,7 @@ from typing import Any
 
 from airflow.sdk import BaseOperator
 
-from aml_provider.execution.binding import PipelineBinding
+from aml_provider.runs.binding import PipelineBinding
 from aml_provider.spec.models import Command, Step
 from aml_provider.workspace.model import ComputeKind
 from aml_provider.workspace.resolved import ResolvedCompute

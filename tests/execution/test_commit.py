@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from aml_provider.execution import data
-from aml_provider.execution.binding import PipelineBinding, StepRun
 from aml_provider.execution.commit import commit_failure, commit_success, record_problem
-from aml_provider.execution.errors import StepError, StepFailedError, StepInterruptedError
-from aml_provider.execution.layout import AttemptFolder, write_json
 from aml_provider.execution.outcome import conclude
+from aml_provider.runs.binding import PipelineBinding, StepRun
+from aml_provider.runs.errors import StepError, StepFailedError, StepInterruptedError
+from aml_provider.runs.layout import AttemptFolder, write_json
 from aml_provider.spec.models import DataMode, PipelineSpec, PythonScript, Step, StepOutput, SubmitOptions
 from aml_provider.workspace.discovery import load_workspace
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from packaging.requirements import Requirement
 
 from aml_provider.execution.environments import interpreter_for, pip_name
-from aml_provider.execution.errors import StepError
+from aml_provider.runs.errors import StepError
 from aml_provider.spec.models import EnvironmentSpec, PythonSpec
 
 NAMES = st.from_regex(r"[a-z]([a-z0-9-]{0,10}[a-z0-9])?", fullmatch=True)

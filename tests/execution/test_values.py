@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aml_provider.execution.errors import StepError
 from aml_provider.execution.values import Values
+from aml_provider.runs.errors import StepError
 from aml_provider.spec.models import Command, Concat, InputRef, OutputRef, ParameterRef, PythonScript, Step, Text
 
 # What a process argument can hold.

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from aml_provider.execution.binding import step_run_id
-from aml_provider.execution.layout import RunStore, StepFolder
+from aml_provider.runs.binding import step_run_id
+from aml_provider.runs.layout import RunStore, StepFolder
 from aml_provider.submission.api import AirflowApi, AirflowApiError
 from aml_provider.workspace.discovery import load_workspace
 from aml_provider.workspace.model import AirflowConfig

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from aml_provider.execution.binding import step_run_id
+from aml_provider.runs.binding import step_run_id
 
 from .machine import containers, pods
 from .server import aml

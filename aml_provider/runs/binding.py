@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from aml_provider.execution.layout import RunFolder, RunStore, StepFolder
+from aml_provider.runs.layout import RunFolder, RunStore, StepFolder
 from aml_provider.spec.models import DataLocation, PipelineSpec, Step
 from aml_provider.workspace.resolved import LoadedWorkspace, ResolvedCompute
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pathspec
 
-from aml_provider.execution.errors import StepError
+from aml_provider.runs.errors import StepError
 
 # Azure ML v1's own limits: 300 MB and 2,000 files; the file limit is wider here because nothing is uploaded.
 MAX_BYTES = 300_000_000

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from aml_provider.execution import snapshot
-from aml_provider.execution.errors import StepError
+from aml_provider.runs.errors import StepError
 
 
 def make(root: Path, *names: str) -> Path:
