@@ -10,17 +10,20 @@ from typing import Any
 
 from aml_provider.execution import data
 from aml_provider.execution.prepare import discard_attempts
+from aml_provider.execution.recording import commit_record
+from aml_provider.reuse.contents import Contents
 from aml_provider.runs.binding import StepRun
 from aml_provider.runs.errors import StepError
 from aml_provider.runs.layout import AttemptFolder, write_json
-from aml_provider.spec.models import DataLocation, DataMode, Registration, StepOutput
+from aml_provider.spec.models import DataLocation, DataMode, Registration, StepOutput, StoredOutput
 from aml_provider.storage.datastores import store_for
+from aml_provider.storage.digest_cache import DigestCache
 from aml_provider.storage.registry import DATASETS, Registry
 from aml_provider.tracking.journal import metrics_of, read_events
 
 
-def commit_success(run: StepRun, attempt: AttemptFolder, report: dict[str, Any]) -> dict[str, DataLocation]:
-    """Publish every output of a finished attempt, write the result, and return where the outputs are.
+def commit_success(run: StepRun, attempt: AttemptFolder, report: dict[str, Any]) -> dict[str, StoredOutput]:
+    """Publish every output of a finished attempt, record it for reuse, write the result, and return the outputs.
 
     Doing it again after a crash half-way is safe: an output is either still staged or already in place.
 
@@ -30,11 +33,17 @@ def commit_success(run: StepRun, attempt: AttemptFolder, report: dict[str, Any])
     for output in run.step.outputs:
         places[output.name] = _publish(run, attempt, output)
         if output.registration is not None:
-            _register(run, output.registration, places[output.name])
-    _write_result(run, attempt, "Finished", report, places, None)
+            register(run, output.registration, places[output.name])
+    with DigestCache(run.binding.digest_cache) as cache:
+        contents = Contents(run.binding.workspace, cache)
+        outputs = {name: contents.stored(place) for name, place in places.items()}
+        result = _result(run, attempt, "Finished", report, outputs, None)
+        # Before the result: who sees that the step is done can reuse it, too.
+        commit_record(run, attempt, result, contents, outputs)
+    write_json(run.folder.result_file, result)
     discard_attempts(run, attempt.number)
     shutil.rmtree(attempt.inputs, ignore_errors=True)
-    return places
+    return outputs
 
 
 def commit_failure(run: StepRun, attempt: AttemptFolder, report: dict[str, Any] | None, error: str) -> None:
@@ -45,7 +54,7 @@ def commit_failure(run: StepRun, attempt: AttemptFolder, report: dict[str, Any] 
     discard_attempts(run, attempt.number)
     shutil.rmtree(attempt.inputs, ignore_errors=True)
     if attempt.number == run.folder.attempts()[-1].number:
-        _write_result(run, attempt, "Failed", report or {}, {}, error)
+        write_json(run.folder.result_file, _result(run, attempt, "Failed", report or {}, {}, error))
 
 
 def record_problem(run: StepRun, number: int, error: str, *, final: bool) -> None:
@@ -56,34 +65,32 @@ def record_problem(run: StepRun, number: int, error: str, *, final: bool) -> Non
     :param number: the attempt.
     :param final: starting again would not help.
     """
-    _write_result(run, run.folder.attempt(number), "Failed" if final else "Interrupted", {}, {}, error)
+    state = "Failed" if final else "Interrupted"
+    write_json(run.folder.result_file, _result(run, run.folder.attempt(number), state, {}, {}, error))
 
 
-def _write_result(
+def _result(
     run: StepRun,
     attempt: AttemptFolder,
     state: str,
     report: dict[str, Any],
-    places: dict[str, DataLocation],
+    outputs: dict[str, StoredOutput],
     error: str | None,
-) -> None:
+) -> dict[str, Any]:
     started, ended = report.get("started"), report.get("ended")
-    write_json(
-        run.folder.result_file,
-        {
-            "attempt": attempt.number,
-            "state": state,
-            "name": run.step.name,
-            "step_run_id": run.step_run_id,
-            "started": started,
-            "ended": ended,
-            "seconds": round(ended - started, 3) if started and ended else None,
-            "exit_code": report.get("exit_code"),
-            "error": error,
-            "outputs": {n: p.model_dump() for n, p in places.items()},
-            "metrics": metrics_of(read_events(attempt.events)),
-        },
-    )
+    return {
+        "attempt": attempt.number,
+        "state": state,
+        "name": run.step.name,
+        "step_run_id": run.step_run_id,
+        "started": started,
+        "ended": ended,
+        "seconds": round(ended - started, 3) if started and ended else None,
+        "exit_code": report.get("exit_code"),
+        "error": error,
+        "outputs": {n: p.model_dump() for n, p in outputs.items()},
+        "metrics": metrics_of(read_events(attempt.events)),
+    }
 
 
 def _publish(run: StepRun, attempt: AttemptFolder, output: StepOutput) -> DataLocation:
@@ -108,10 +115,10 @@ def _publish(run: StepRun, attempt: AttemptFolder, output: StepOutput) -> DataLo
     return place
 
 
-def _register(run: StepRun, wanted: Registration, place: DataLocation) -> None:
+def register(run: StepRun, wanted: Registration, place: DataLocation) -> None:
     """A dataset version for a finished output; doing it again for the same place makes no second one."""
     registry = Registry.of(run.binding.workspace, DATASETS)
-    content = {"type": "file", "locations": [place.model_dump()], "tabular": None}
+    content = {"type": "file", "locations": [{"datastore": place.datastore, "path": place.path}], "tabular": None}
     known = registry.versions(wanted.name)
     if not known or any(known[-1][1].get(key) != value for key, value in content.items()):
         registry.add(wanted.name, {**content, "description": wanted.description, "tags": dict(wanted.tags)})

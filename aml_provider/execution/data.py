@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from aml_provider.runs.binding import StepRun
 from aml_provider.runs.errors import StepError
 from aml_provider.runs.layout import STORE_FOLDER, AttemptFolder
+from aml_provider.runs.sources import locations_of
 from aml_provider.spec.models import (
     DataLocation,
     DataMode,
-    DatasetSource,
-    DatastoreSource,
     StepInput,
     StepOutput,
     StepOutputSource,
 )
 from aml_provider.storage.datastores import store_for
+from aml_provider.storage.gathering import gathered, is_single
 
 INSIDE = PurePosixPath("/mnt/aml")
 JOB_INSIDE = INSIDE / "job"
 RUNTIME_INSIDE = INSIDE / "runtime"
-GLOB = "*?["
 UPLOAD = (
     "Upload the data, or correct the path. A pipeline's file that uploads it does so when it is run as a program "
     "(`aml run FILE`): read by Airflow, it uploads nothing."
@@ -68,33 +67,6 @@ def _root(run: StepRun, datastore: str) -> Path:
 # --- inputs -----------------------------------------------------------------------------------------------------
 
 
-def locations_of(run: StepRun, source: StepInput) -> tuple[DataLocation, ...]:
-    """The places an input stands for in this run.
-
-    :raises StepError: the producing step gave no such output, or the parameter holds no data path.
-    """
-    origin = source.source
-    if isinstance(origin, StepOutputSource):
-        outputs = run.outputs_of(origin.step)
-        if origin.output not in outputs:
-            raise StepError(
-                f"step {run.step.name!r}, input {source.name!r}: step {origin.step!r} has no recorded output "
-                f"{origin.output!r} in this run. Clear that step too, so that it runs again."
-            )
-        return (outputs[origin.output],)
-    if isinstance(origin, DatastoreSource):
-        return (origin.location,)
-    if isinstance(origin, DatasetSource):
-        return origin.locations
-    value = run.parameters.get(origin.name)
-    if not isinstance(value, Mapping) or "datastore" not in value:
-        raise StepError(
-            f"step {run.step.name!r}, input {source.name!r}: pipeline parameter {origin.name!r} must be a data path "
-            f'like {{"datastore": "workspaceblobstore", "path": "folder"}}, not {value!r}'
-        )
-    return (DataLocation(datastore=str(value["datastore"]), path=str(value.get("path", ""))),)
-
-
 def place_input(run: StepRun, attempt: AttemptFolder, source: StepInput, *, in_place: bool) -> Placed:
     """Make one input available to an attempt.
 
@@ -105,8 +77,8 @@ def place_input(run: StepRun, attempt: AttemptFolder, source: StepInput, *, in_p
     :raises StepError: there is no such data.
     """
     locations = locations_of(run, source)
-    single = locations[0] if len(locations) == 1 and not any(c in locations[0].path for c in GLOB) else None
-    if single is not None:
+    if is_single(locations):
+        (single,) = locations
         host = _existing(run, source, single)
         if source.mode is not DataMode.DOWNLOAD:
             return _used_where_it_is(run, attempt, source, single.datastore, host, in_place)
@@ -172,28 +144,14 @@ def _gather(run: StepRun, source: StepInput, locations: Iterable[DataLocation], 
     target.mkdir(parents=True)
     for place in locations:
         store = store_for(run.binding.workspace.datastore(place.datastore), place.datastore)
-        fixed = _fixed_part(place.path)
-        found = store.glob(place.path) if any(c in place.path for c in GLOB) else [place.path]
-        paths = [p for p in found if store.local_path(p).exists()]
-        if not paths:
+        found = gathered(store, place.path)
+        if not found:
             raise StepError(
                 f"step {run.step.name!r}, input {source.name!r}: nothing in datastore {place.datastore!r} matches "
                 f"{place.path!r}. {UPLOAD}"
             )
-        for path in paths:
-            inner = PurePosixPath(path).relative_to(fixed).as_posix() if fixed else path
-            copy(store.local_path(path), target / (inner if inner != "." else PurePosixPath(path).name))
-
-
-def _fixed_part(pattern: str) -> str:
-    """The folders before the first wildcard: they do not appear below the gathered folder."""
-    parts = PurePosixPath(pattern).parts
-    kept: list[str] = []
-    for part in parts[:-1]:
-        if any(c in part for c in GLOB):
-            break
-        kept.append(part)
-    return "/".join(kept)
+        for path, inner in found:
+            copy(store.local_path(path), target / inner)
 
 
 # --- outputs ----------------------------------------------------------------------------------------------------

@@ -9,12 +9,12 @@ from aml_provider.execution.prepare import timeout_seconds
 from aml_provider.runs.binding import StepRun
 from aml_provider.runs.errors import StepError, StepFailedError, StepInterruptedError
 from aml_provider.runs.layout import AttemptFolder
-from aml_provider.spec.models import DataLocation
+from aml_provider.spec.models import StoredOutput
 
 
 def conclude(
     run: StepRun, attempt: AttemptFolder, ended_how: str, *, memory_ran_out: bool = False
-) -> dict[str, DataLocation]:
+) -> dict[str, StoredOutput]:
     """Judge an attempt whose process or container has ended, and commit it.
 
     A step is done when its runtime reported so, never because something merely ended with 0.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shlex
 import shutil
 from dataclasses import dataclass
@@ -9,11 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from aml_provider.execution import data
+from aml_provider.execution.recording import keep_fingerprint
+from aml_provider.execution.reusing import Go, why_it_runs
 from aml_provider.execution.runtime_files import install_runtime
 from aml_provider.execution.values import Values
-from aml_provider.reuse.snapshot import copy_snapshot
+from aml_provider.reuse.snapshot import SourceFile, copy_snapshot
+from aml_provider.reuse.sources import code_of
 from aml_provider.runs.binding import StepRun
 from aml_provider.runs.layout import AttemptFolder, write_json
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -32,10 +38,11 @@ class PreparedAttempt:
 
 
 def prepare_attempt(
-    run: StepRun, number: int, *, in_place: bool, interpreter: str, variables: dict[str, str]
+    run: StepRun, number: int, go: Go, *, in_place: bool, interpreter: str, variables: dict[str, str]
 ) -> PreparedAttempt:
     """Lay out attempt ``number``: the code, the inputs, places for the outputs, and the job file.
 
+    :param go: why it runs, and what its result depends on.
     :param in_place: the step sees this machine's paths (local); else it sees mounts below ``/mnt/aml``.
     :param interpreter: the Python that runs scripts.
     :param variables: more environment variables for the command, weaker than the environment's own.
@@ -46,11 +53,17 @@ def prepare_attempt(
     if attempt.path.exists():
         shutil.rmtree(attempt.path)
     attempt.path.mkdir(parents=True)
-    source = source_directory(run)
+    source = run.binding.source_directory(run.step)
+    copies: list[SourceFile] = []
     if source is None:
         attempt.code.mkdir()
     else:
-        copy_snapshot(run.step.name, source, attempt.code)
+        copies = copy_snapshot(run.step.name, source, attempt.code, run.binding.reuse_of(run.step).include)
+    fingerprint = go.fingerprint
+    if fingerprint is not None and source is not None and code_of(copies).digest != fingerprint.parts["code"]:
+        _log.warning("the code of step %r has just been changed, so its result will not be reused", run.step.name)
+        fingerprint = None
+    keep_fingerprint(run, attempt, fingerprint, why_it_runs(run, go), replace=go.forced)
     inputs = {i.name: data.place_input(run, attempt, i, in_place=in_place) for i in run.step.inputs}
     outputs = {o.name: data.place_output(run, attempt, o, in_place=in_place) for o in run.step.outputs}
     runtime = install_runtime(run.binding.store.runtimes)
@@ -79,13 +92,6 @@ def prepare_attempt(
     return PreparedAttempt(
         attempt, ("/bin/sh", launcher), {"AML_JOB_DIR": str(inside), "AML_PYTHON": interpreter}, mounts
     )
-
-
-def source_directory(run: StepRun) -> Path | None:
-    """The step's source directory on this machine."""
-    if run.step.source_directory is None:
-        return None
-    return (run.binding.folder / run.step.source_directory).resolve()
 
 
 def discard_attempts(run: StepRun, number: int | None = None) -> None:

@@ -17,15 +17,19 @@ from aml_provider.operators.labels import CANCEL_FILE, EMBEDDED_VARIABLE
 from aml_provider.runs.binding import PipelineBinding, StepRun
 from aml_provider.runs.errors import StepError, StepFailedError, StepInterruptedError, StepProblem
 from aml_provider.spec.errors import AmlError
-from aml_provider.spec.models import DataLocation, Step
+from aml_provider.spec.models import Step, StoredOutput
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from aml_provider.execution.prepare import PreparedAttempt
+    from aml_provider.execution.reusing import Go
+    from aml_provider.reuse.claims import Lease
     from aml_provider.runs.layout import AttemptFolder
 
 METRICS_XCOM = "metrics"
+#: The task that decides about reuse; its XCom has the outputs of the steps that it skipped.
+HEAD = "reuse"
 
 
 class StepTask:
@@ -38,32 +42,146 @@ class StepTask:
     step: Step
     binding: PipelineBinding
     killed: bool = False
+    #: Why the step runs and what its result depends on; set before it does.
+    go: Go
+    _event: dict[str, Any] | None = None
 
     if TYPE_CHECKING:
         log: Any
         task_id: str
         image: Any
+        retries: int | None
+        defer: Any
+        execute: Any
 
     def step_run(self, context: Context) -> StepRun:
         """The step run that this task instance is."""
         ti = context["ti"]
 
-        def outputs_of(key: str) -> Mapping[str, DataLocation]:
-            value = ti.xcom_pull(task_ids=key) or {}
-            return {name: DataLocation.model_validate(place) for name, place in value.items()}
+        def outputs_of(key: str) -> Mapping[str, StoredOutput]:
+            # A step that the head task skipped has pushed nothing itself.
+            value = ti.xcom_pull(task_ids=key) or (ti.xcom_pull(task_ids=HEAD) or {}).get(key) or {}
+            return {name: StoredOutput.model_validate(place) for name, place in value.items()}
 
-        return StepRun(self.binding, self.step, ti.dag_id, str(ti.run_id), dict(context["params"]), outputs_of)
+        # Airflow's params hold everything in the run's conf, which may say more than values.
+        parameters = {p.name: context["params"].get(p.name, p.default) for p in self.binding.spec.parameters}
+        return StepRun(self.binding, self.step, ti.dag_id, str(ti.run_id), parameters, outputs_of)
 
     @contextmanager
     def running(self, context: Context) -> Iterator[StepRun]:
-        """Around everything a step does: refuse to start after a failure, follow metrics, translate errors."""
+        """Around everything a step does: refuse to start after a failure, reuse, follow metrics, translate errors.
+
+        :raises AirflowSkipException: an earlier result stands for the step's; it is pushed as the step's own would be.
+        :raises TaskDeferred: another run is computing the same; the step goes on when that has ended.
+        """
         from aml_provider.tracking.follower import Follower
 
         run = self.step_run(context)
         self._stop_after_cancel()
         self._stop_after_failure(context)
-        with self.translated_errors(run, context), Follower(run.run_folder.path, self.binding.workspace.tracking_uri):
-            yield run
+        with self.translated_errors(run, context):
+            lease = self._settle(run, context)
+            with self.holding(lease), Follower(run.run_folder.path, self.binding.workspace.tracking_uri):
+                yield run
+
+    def _settle(self, run: StepRun, context: Context) -> Lease | None:
+        """Look for an earlier result, or for somebody who is computing it; else claim the step."""
+        from aml_provider.execution.reusing import Reused, Wait, settle
+        from aml_provider.reuse.claims import Claim
+
+        event = self._event or {}
+        stale = Claim.from_text(event["key"], event["claim"]) if event.get("claim") else None
+        outcome = settle(run, context["ti"].try_number, self._forced(run, context), stale, lambda: self.learn(run))
+        if isinstance(outcome, Reused):
+            self.abandon_earlier(run)
+            self.push(context, run, outcome.decision.outputs)
+            record = outcome.decision.record
+            assert record is not None
+            raise AirflowSkipException(
+                f"reused: {outcome.decision.reason}; computed by {record.run['pipeline_run_id']} in {record.seconds} s"
+            )
+        if isinstance(outcome, Wait):
+            claim = outcome.claim
+            self.log.info("Run %s is computing the same; waiting for its result", claim.pipeline_run_id or "of another")
+            from aml_provider.triggers.claim import ClaimTrigger
+
+            store = self.binding.store
+            self.defer(
+                trigger=ClaimTrigger(str(store.reuse), str(store.root), claim.key),
+                method_name="resume_after_claim",
+            )
+        assert not isinstance(outcome, Wait)
+        self.go = outcome
+        return outcome.lease
+
+    @contextmanager
+    def holding(self, lease: Lease | None) -> Iterator[None]:
+        """Around the computation: others see that it goes on; when it has ended, that it has.
+
+        A task that is deferred has not ended. Its pod shows that it lives.
+        """
+        from airflow.sdk.exceptions import TaskDeferred
+
+        if lease is None:
+            yield
+            return
+        lease.start()
+        try:
+            yield
+        except TaskDeferred:
+            lease.stop()
+            raise
+        except BaseException:
+            lease.release()
+            raise
+        lease.release()
+
+    def resume_after_claim(self, context: Context, event: dict[str, Any]) -> Any:
+        """Come back from waiting for another run's computation: look again."""
+        self._event = event
+        return self.execute(context)
+
+    def _forced(self, run: StepRun, context: Context) -> str | None:
+        """Why the step runs whatever has been computed before, ``None``: it need not."""
+        plan = run.run_folder.plan()
+        if (plan.get("options") or {}).get("regenerate"):
+            return "this run regenerates all outputs"
+        decided = (plan.get("steps") or {}).get(run.step.key) or {}
+        if decided.get("verdict") == "reuse":
+            return "it was cleared, so it runs although there is an earlier result"
+        ti = context["ti"]
+        # Airflow gives a task new tries when a person clears it.
+        cleared = ti.max_tries > (self.retries or 0)
+        attempts = run.folder.attempts()
+        if cleared and attempts and attempts[-1].path.stat().st_mtime > float(plan.get("decided") or 0):
+            return "it was cleared, so it runs although there may be an earlier result"
+        return None
+
+    @property
+    def image_to_start(self) -> Any:
+        """The step's image, by its digest where that is known: what runs is what the fingerprint says."""
+        fingerprint = self.go.fingerprint
+        return fingerprint.image if fingerprint is not None and fingerprint.image else self.image
+
+    def lives_in(self, run: StepRun, number: int) -> None:
+        """Tell those who wait that an earlier attempt is followed: its signs of life count."""
+        from aml_provider.execution.reusing import heartbeat
+
+        if self.go.lease is not None:
+            self.go.lease.update(heartbeat=heartbeat(run, number))
+
+    def held_lease(self, run: StepRun, attempt: AttemptFolder) -> Lease | None:
+        """The claim that this step run took before it was deferred, if it has one."""
+        from aml_provider.execution.reusing import claim_again
+
+        return claim_again(run, attempt)
+
+    def learn(self, run: StepRun) -> bool:
+        """Find out what could not be known about the step's environment; whether that changed anything."""
+        return False
+
+    def abandon_earlier(self, run: StepRun) -> None:
+        """Remove what earlier attempts left running: nobody needs it any more."""
 
     @contextmanager
     def translated_errors(self, run: StepRun, context: Context) -> Iterator[None]:
@@ -87,7 +205,7 @@ class StepTask:
         except AmlError as e:
             record_problem(run, number, e.sentence if isinstance(e, StepProblem) else str(e), final=True)
             raise AirflowFailException(str(e)) from None
-        except AirflowFailException:
+        except (AirflowFailException, AirflowSkipException):
             raise
         except Exception as e:
             sentence = f"step {self.step.name!r} failed outside its script, {type(e).__name__}: {e}"
@@ -137,13 +255,14 @@ class StepTask:
         return prepare_attempt(
             run,
             context["ti"].try_number,
+            self.go,
             in_place=False,
             # Without a name, the launcher takes the Python that the image has.
             interpreter=python.interpreter if python is not None and named else "",
             variables=self.variables(run, in_place=False),
         )
 
-    def push(self, context: Context, run: StepRun, outputs: Mapping[str, DataLocation]) -> None:
+    def push(self, context: Context, run: StepRun, outputs: Mapping[str, StoredOutput]) -> None:
         """Give downstream steps the outputs, and readers of the run its metrics."""
         ti = context["ti"]
         ti.xcom_push("return_value", {name: place.model_dump() for name, place in outputs.items()})

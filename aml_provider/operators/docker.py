@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.docker.operators.docker import DockerOperator, fetch_logs
 from airflow.sdk import ResumableJobMixin
 from airflow.sdk.exceptions import AirflowException
-from docker.errors import APIError, DockerException, NotFound
+from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from docker.types import DeviceRequest, Mount
 from requests.exceptions import ReadTimeout, RequestException
 from urllib3.exceptions import ProtocolError
@@ -19,7 +19,7 @@ from aml_provider.operators.base import StepTask
 from aml_provider.operators.labels import ATTEMPT_LABEL, STEP_LABEL, labels_of
 from aml_provider.runs.binding import PipelineBinding, StepRun
 from aml_provider.runs.errors import StepError, StepInterruptedError
-from aml_provider.spec.models import DataLocation, Step
+from aml_provider.spec.models import Step, StoredOutput
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -65,10 +65,12 @@ class DockerStepOperator(StepTask, ResumableJobMixin, DockerOperator):
         for found in self._containers(self._run):
             if found["State"] == "running":
                 number = int(found["Labels"][ATTEMPT_LABEL])
+                self.lives_in(self._run, number)
                 self.log.info("Following container %s of attempt %s", found["Id"][:12], number)
                 return {"container": found["Id"], "attempt": number}
             self._remove(found["Id"])
         prepared = self.prepared_for_container(self._run, context)
+        self.image = self.image_to_start
         self._pull_if_missing()
         self.container_id = self._create(prepared)
         try:
@@ -142,16 +144,29 @@ class DockerStepOperator(StepTask, ResumableJobMixin, DockerOperator):
         )
         return str(created["Id"])
 
-    def _pull_if_missing(self) -> None:
-        if self.cli.images(name=self.image):
-            return
-        self.log.info("Pulling image %s", self.image)
+    def learn(self, run: StepRun) -> bool:
+        """An image that is not on the host, and that no registry tells the digest of, has to be pulled to be known."""
+        return bool(self.image) and self._pull_if_missing()
+
+    def abandon_earlier(self, run: StepRun) -> None:
+        """Remove containers of earlier attempts."""
+        for found in self._containers(run):
+            self._remove(found["Id"])
+
+    def _pull_if_missing(self) -> bool:
+        """Whether it was missing."""
+        try:
+            self.cli.inspect_image(self.image)  # type: ignore[no-untyped-call]
+            return False
+        except ImageNotFound:
+            self.log.info("Pulling image %s", self.image)
         try:
             for line in self.cli.pull(self.image, stream=True, decode=True):
                 if "error" in line:
                     raise StepError(self._no_image(line["error"]))
         except APIError as e:
             raise StepError(self._no_image(str(e.explanation or e))) from e
+        return True
 
     def _no_image(self, why: str) -> str:
         return (
@@ -191,7 +206,7 @@ class DockerStepOperator(StepTask, ResumableJobMixin, DockerOperator):
             state = self._container_state(external_id)
             ended = f"its container ended with exit code {state['ExitCode']}" if state else "its container disappeared"
             oom = bool(state and state.get("OOMKilled"))
-            self._outputs: dict[str, DataLocation] = conclude(self._run, attempt, ended, memory_ran_out=oom)
+            self._outputs: dict[str, StoredOutput] = conclude(self._run, attempt, ended, memory_ran_out=oom)
         finally:
             self._remove(external_id["container"])
             self._forget(context)

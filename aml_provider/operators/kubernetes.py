@@ -81,8 +81,9 @@ class KubernetesStepOperator(StepTask, KubernetesPodOperator):
         with self.translated_errors(run, context), self._cluster_errors(run):
             attempt = run.folder.attempt(int(str(context["task_state_store"].get(ATTEMPT_KEY))))
             self._label(run, attempt.number)
-            self._until_end(lambda: KubernetesPodOperator.trigger_reentry(self, context, event))
-            self._conclude(run, attempt, context)
+            with self.holding(self.held_lease(run, attempt)):
+                self._until_end(lambda: KubernetesPodOperator.trigger_reentry(self, context, event))
+                self._conclude(run, attempt, context)
 
     # --- which attempt ------------------------------------------------------------------------------------------
 
@@ -102,6 +103,7 @@ class KubernetesStepOperator(StepTask, KubernetesPodOperator):
         for pod in self._pods(run):
             if pod.status.phase in ("Pending", "Running") and pod.metadata.deletion_timestamp is None:
                 number = int(pod.metadata.labels[ATTEMPT_LABEL])
+                self.lives_in(run, number)
                 self.log.info("Following pod %s of attempt %s", pod.metadata.name, number)
                 self._label(run, number)
                 self.pod_request_obj = self.pod = pod
@@ -117,8 +119,15 @@ class KubernetesStepOperator(StepTask, KubernetesPodOperator):
         for pod in self._pods(run):
             self.pod_manager.delete_pod(pod)
         prepared = self.prepared_for_container(run, context)
+        self.image = self.image_to_start
         self._configure(run, prepared)
         return prepared.folder
+
+    def abandon_earlier(self, run: StepRun) -> None:
+        """Remove pods of earlier attempts."""
+        with self._cluster_errors(run):
+            for pod in self._pods(run):
+                self.pod_manager.delete_pod(pod)
 
     # --- the pod ------------------------------------------------------------------------------------------------
 

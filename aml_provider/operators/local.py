@@ -47,6 +47,7 @@ class LocalStepOperator(StepTask, BaseOperator):
             prepared = prepare_attempt(
                 run,
                 context["ti"].try_number,
+                self.go,
                 in_place=True,
                 interpreter=interpreter,
                 variables=self.variables(run, in_place=True),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pathspec
@@ -26,10 +26,13 @@ class SourceFile:
     path: Path
     relative: str
     size: int
+    executable: bool = False
 
 
-def source_files(directory: Path) -> list[SourceFile]:
+def source_files(directory: Path, include: Sequence[str] = ()) -> list[SourceFile]:
     """The files of the snapshot of ``directory``, sorted by name.
+
+    :param include: only files that match one of these ``.gitignore`` patterns; empty for all.
 
     ``.amlignore`` decides what is left out, or else ``.gitignore``, as in Azure ML; version control's, Python's
     and our own bookkeeping never belong to it.
@@ -40,7 +43,11 @@ def source_files(directory: Path) -> list[SourceFile]:
             patterns += (directory / name).read_text(encoding="utf-8", errors="surrogateescape").splitlines()
             break
     ignored = pathspec.GitIgnoreSpec.from_lines(patterns)
-    return sorted(_walk(directory, directory, ignored), key=lambda f: f.relative)
+    files = _walk(directory, directory, ignored)
+    if include:
+        included = pathspec.GitIgnoreSpec.from_lines(include)
+        files = (f for f in files if included.match_file(f.relative))
+    return sorted(files, key=lambda f: f.relative)
 
 
 def _walk(root: Path, folder: Path, ignored: pathspec.GitIgnoreSpec) -> Iterator[SourceFile]:
@@ -53,7 +60,8 @@ def _walk(root: Path, folder: Path, ignored: pathspec.GitIgnoreSpec) -> Iterator
                 if not loops and not ignored.match_file(relative + "/"):
                     yield from _walk(root, Path(entry.path), ignored)
             elif entry.is_file() and not ignored.match_file(relative):
-                yield SourceFile(Path(entry.path), relative, entry.stat().st_size)
+                stat = entry.stat()
+                yield SourceFile(Path(entry.path), relative, stat.st_size, bool(stat.st_mode & 0o100))
 
 
 def check_size(step_name: str, directory: Path, files: list[SourceFile]) -> None:
@@ -79,9 +87,11 @@ def check_size(step_name: str, directory: Path, files: list[SourceFile]) -> None
     )
 
 
-def copy_snapshot(step_name: str, directory: Path, target: Path) -> None:
+def copy_snapshot(step_name: str, directory: Path, target: Path, include: Sequence[str] = ()) -> list[SourceFile]:
     """Copy the snapshot of ``directory`` into ``target``.
 
+    :param include: as for :func:`source_files`.
+    :return: the copies.
     :raises StepError: the directory does not exist or is too big.
     """
     if not directory.is_dir():
@@ -89,10 +99,11 @@ def copy_snapshot(step_name: str, directory: Path, target: Path) -> None:
             f"step {step_name!r}: source_directory {directory} does not exist on this worker. It is looked for "
             "relative to the pipeline file; copy it next to the file in the dags folder."
         )
-    files = source_files(directory)
+    files = source_files(directory, include)
     check_size(step_name, directory, files)
     target.mkdir(parents=True, exist_ok=True)
     for f in files:
         destination = target / f.relative
         destination.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(f.path, destination)
+    return [replace(f, path=target / f.relative) for f in files]

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from aml_provider.runs.layout import RunFolder, RunStore, StepFolder
-from aml_provider.spec.models import DataLocation, PipelineSpec, Step
+from aml_provider.spec.models import PipelineSpec, Step, StoredOutput
 from aml_provider.workspace.resolved import LoadedWorkspace, ResolvedCompute
+from aml_provider.workspace.reuse_settings import StepReuse, step_reuse
 
-Outputs = Mapping[str, DataLocation]
+Outputs = Mapping[str, StoredOutput]
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,11 @@ class PipelineBinding:
         return {c.name: c for c in self.spec.compute}
 
     @cached_property
+    def steps(self) -> dict[str, Step]:
+        """The pipeline's steps by key."""
+        return {step.key: step for step in self.spec.steps}
+
+    @cached_property
     def _computes(self) -> dict[str | None, ResolvedCompute]:
         return {}
 
@@ -44,6 +50,19 @@ class PipelineBinding:
         if name not in self._computes:
             self._computes[name] = self.workspace.compute(name, self.provisioned)
         return self._computes[name]
+
+    def reuse_of(self, step: Step) -> StepReuse:
+        """How the workspace file wants results of ``step`` to be reused."""
+        return step_reuse(self.workspace.file.reuse, step.name)
+
+    def source_directory(self, step: Step) -> Path | None:
+        """The source directory of ``step`` on this machine, ``None`` for a command that needs no code."""
+        return None if step.source_directory is None else (self.folder / step.source_directory).resolve()
+
+    @property
+    def digest_cache(self) -> Path:
+        """Folder of the digests of files that this machine has read."""
+        return self.workspace.state / "cache"
 
     @cached_property
     def store(self) -> RunStore:

@@ -6,6 +6,7 @@ import json
 import os
 import tempfile
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,16 @@ class AttemptFolder:
     @property
     def job(self) -> Path:
         return self.path / "job.json"
+
+    @property
+    def fingerprint(self) -> Path:
+        """What the attempt's result depends on, and why it was made."""
+        return self.path / "fingerprint.json"
+
+    @property
+    def heartbeat(self) -> Path:
+        """Touched by the runtime every few seconds while the command runs."""
+        return self.path / "alive"
 
     @property
     def code(self) -> Path:
@@ -103,6 +114,33 @@ class RunFolder:
     def step(self, key: str) -> StepFolder:
         return StepFolder(self.path / "steps" / key)
 
+    @property
+    def plan_file(self) -> Path:
+        return self.path / "reuse.json"
+
+    def plan(self) -> dict[str, Any]:
+        """What the head task decided: ``options``, ``decided`` (seconds since the epoch), and ``steps`` by key.
+
+        Empty before it has decided.
+        """
+        try:
+            stat = self.plan_file.stat()
+        except FileNotFoundError:
+            return {}
+        return _read_plan(self.plan_file, stat.st_mtime_ns, stat.st_ino)
+
+    def result(self, key: str) -> dict[str, Any] | None:
+        """How a step ended: its own result, or the earlier one that the head task took for it."""
+        own = self.step(key).result()
+        if own is not None:
+            return own
+        reused: dict[str, Any] | None = self.plan().get("steps", {}).get(key, {}).get("result")
+        return reused
+
+    def reused(self, key: str) -> bool:
+        """Whether an earlier result stands for this step's."""
+        return bool((self.result(key) or {}).get("reused"))
+
 
 @dataclass(frozen=True)
 class RunStore:
@@ -135,6 +173,22 @@ class RunStore:
     @property
     def runtimes(self) -> Path:
         return self.root / "runtime"
+
+    @property
+    def reuse(self) -> Path:
+        """What has been computed, and what is being computed now."""
+        return self.root / "reuse"
+
+    @property
+    def environment_locks(self) -> Path:
+        """The versions that loosely written package lists were resolved to."""
+        return self.reuse / "environments"
+
+
+@lru_cache(maxsize=4)
+def _read_plan(path: Path, mtime_ns: int, inode: int) -> dict[str, Any]:
+    # A plan of a thousand steps is asked about a thousand times.
+    return read_json(path) or {}
 
 
 def read_json(path: Path) -> dict[str, Any] | None:

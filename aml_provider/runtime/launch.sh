@@ -134,13 +134,16 @@ stop() {
     killer=$!
 }
 
-# Copies what the log has gained to stdout: the open file 3 remembers how far it was read.
+# Copies what the log has gained to stdout: the open file 3 remembers how far it was read. Every five seconds the file
+# "alive" shows others that the step lives.
 follow() {
-    done=
+    done= turns=0
     trap '' TERM INT HUP
     trap 'done=1' USR1
     while [ -z "$done" ]; do
         cat <&3 2>/dev/null
+        [ $((turns % 25)) -ne 0 ] || touch "$AML_JOB_DIR/alive" 2>/dev/null
+        turns=$((turns + 1))
         sleep 0.2 &
         wait $! 2>/dev/null
     done

@@ -23,6 +23,8 @@ _DRAIN_SECONDS = 1.0
 _LEFTOVER_SECONDS = 1.0
 """How long background children have between SIGTERM and SIGKILL."""
 _PARENT_POLL_SECONDS = 0.25
+_HEARTBEAT_SECONDS = 5.0
+"""How often the step says that it lives: others wait for its result as long as it does."""
 
 
 class Ending:
@@ -77,6 +79,7 @@ class Watch:
             guardian.watch(self._group)
         os.set_blocking(self._output, False)
         self._output_open = True
+        self._beat_at = time.monotonic()
         self._stop_at = None if self._job.timeout_seconds is None else time.monotonic() + self._job.timeout_seconds
         self._while_running()
         self._drain(_DRAIN_SECONDS)
@@ -178,21 +181,24 @@ class Watch:
         if self._kill_at is None:
             self._kill_at = time.monotonic() + self._grace
 
-    def _next_clock(self) -> float | None:
+    def _next_clock(self) -> float:
         """Seconds until the next time something has to be done unasked."""
         now = time.monotonic()
-        waits = [at - now for at in (self._stop_at, self._kill_at) if at is not None]
+        waits = [at - now for at in (self._stop_at, self._kill_at, self._beat_at) if at is not None]
         if self._parent is not None:
             waits.append(_PARENT_POLL_SECONDS)
         if self._tee.pending:
             waits.append(1.0)
-        return max(0.0, min(waits)) if waits else None
+        return max(0.0, min(waits))
 
     def _check_clocks(self) -> None:
         now = time.monotonic()
         self._tee.check_stall()
         if self._status is not None:
             return
+        if now >= self._beat_at:
+            self._beat_at = now + _HEARTBEAT_SECONDS
+            self._beat()
         if self._parent is not None and os.getppid() != self._parent:
             self._parent = None
             self._stop(signal.SIGTERM, "The worker that had started the step ended, so the step was stopped.")
@@ -204,6 +210,15 @@ class Watch:
             self._kill_at = now + 1.0
             self._ending.killed_by_us = True
             signal_group(self._group, signal.SIGKILL)
+
+    def _beat(self) -> None:
+        """Change the file that shows others that the step lives."""
+        try:
+            with open(os.path.join(self._job.folder, "alive"), "w") as file:
+                file.write(str(time.time()))
+        except OSError:
+            # A full disk is no reason to end a step that may not write anything; at worst nobody waits for it.
+            return
 
 
 def _seconds(name: str, default: float) -> float:

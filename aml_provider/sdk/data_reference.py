@@ -33,6 +33,8 @@ class DataReference:
                 f"DataReference: datastore is {datastore!r}; give a datastore object, for example Datastore(ws, name)."
             )
         self.datastore = datastore
+        #: Whether the name only repeats the place.
+        self.name_is_generated = data_reference_name is None
         if data_reference_name is None:
             data_reference_name = default_reference_name(datastore.name, path_on_datastore)
         self.data_reference_name = check_data_name(data_reference_name, "A DataReference")
@@ -55,9 +57,11 @@ class DataReference:
         )
 
     def _in_mode(self, mode: str, path_on_compute: str | None, overwrite: bool) -> DataReference:
-        return DataReference(
+        made = DataReference(
             self.datastore, self.data_reference_name, self.path_on_datastore, mode, path_on_compute, overwrite
         )
+        made.name_is_generated = self.name_is_generated
+        return made
 
     def as_download(self, path_on_compute: str | None = None, overwrite: bool = False) -> DataReference:
         """The same place, copied to the compute before the step."""

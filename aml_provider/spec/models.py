@@ -49,6 +49,18 @@ class DataLocation(Model):
     path: str = ""
 
 
+class StoredOutput(DataLocation):
+    """What a step wrote, and where it is.
+
+    :param digest: identity of the content; ``None`` when nobody has looked.
+    :param bytes: of all files together.
+    """
+
+    digest: str | None = None
+    files: int | None = None
+    bytes: int | None = None
+
+
 class Parameter(Model):
     """A value that may change from run to run.
 
@@ -169,11 +181,13 @@ Source = Annotated[
 class StepInput(Model):
     """Data a step reads.
 
+    :param generated: nobody named it: the name comes from the step's, and says nothing about what is read.
     :param environment_variable: variable that holds the path inside the step, as v1 sets it.
     :param is_dataset: the script also finds it in ``Run.get_context().input_datasets``.
     """
 
     name: str
+    generated: bool = False
     source: Source
     mode: DataMode = DataMode.MOUNT
     path_on_compute: str | None = None
@@ -193,12 +207,14 @@ class Registration(Model):
 class StepOutput(Model):
     """Data a step writes.
 
+    :param generated: nobody named it, as for a :class:`StepInput`.
     :param directory: ``True``: the script finds an existing, empty directory (v1 ``OutputFileDatasetConfig``);
         ``False``: the script itself creates a file or a directory at the path (v1 ``PipelineData``).
     :param destination: path in the datastore, may hold ``{run-id}`` (the step run's id) and ``{output-name}``.
     """
 
     name: str
+    generated: bool = False
     datastore: str
     destination: str
     directory: bool = False
@@ -315,12 +331,15 @@ class SubmitOptions(Model):
     """What ``submit`` was told besides the pipeline.
 
     :param parameters: values that replace the declared defaults in this submission.
+    :param regenerate_outputs: every step runs, whatever has been computed before.
+    :param assume_unchanged: names of steps whose latest result is taken, whatever has changed since.
     """
 
     experiment: str
     parameters: dict[str, Any] = Field(default_factory=dict)
     continue_on_step_failure: bool = False
     regenerate_outputs: bool = False
+    assume_unchanged: tuple[str, ...] = ()
     tags: dict[str, str] = Field(default_factory=dict)
 
 

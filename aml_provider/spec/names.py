@@ -10,7 +10,7 @@ from aml_provider.spec.errors import PipelineError
 
 MAX_KEY = 250
 #: Tasks that every DAG has besides the author's steps.
-RESERVED_KEYS = frozenset({"pipeline_start", "pipeline_end"})
+RESERVED_KEYS = frozenset({"reuse", "pipeline_end"})
 
 _ILLEGAL = re.compile(r"[^A-Za-z0-9_.-]+")
 _DATA_NAME = re.compile(r"[A-Za-z0-9_]+")

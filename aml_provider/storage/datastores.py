@@ -16,6 +16,9 @@ from typing import Any
 from aml_provider.spec.errors import NotSupportedError, PipelineError
 from aml_provider.workspace.model import DatastoreConfig
 
+from .digest_cache import DigestCache
+from .digests import Content, content_of
+from .listing import listed_content
 from .paths import glob_regex, glob_root, is_glob, normalized
 
 # A file that is being written. No reader, glob or download ever sees one.
@@ -95,6 +98,20 @@ class Store:
         if self._local_root is None:
             raise PipelineError(f"datastore {self.name!r} is no folder of this machine; download {path!r} instead.")
         return self._local_root / relative if relative else self._local_root
+
+    def content(self, path: str = "", cache: DigestCache | None = None) -> Content | None:
+        """Identity of what is at the path; ``None`` when there is nothing.
+
+        In a local folder it comes from the files' bytes, elsewhere from what one listing says about each object.
+
+        :raises PipelineError: the store says nothing by which a change of an object could be seen.
+        """
+        if self._local_root is None:
+            return listed_content(self._fs, self._full(path))
+        try:
+            return content_of(self.local_path(path), cache)
+        except FileNotFoundError:
+            return None
 
     # --- copying --------------------------------------------------------------------------------------------
 

@@ -8,6 +8,8 @@ from functools import lru_cache
 from aml_provider.spec.errors import PipelineError
 
 GLOB_CHARACTERS = "*?"
+# A file that is being written. No reader, glob or download ever sees one, and it is no part of any identity.
+PART_PREFIX = ".aml-part-"
 _DRIVE = re.compile(r"^[A-Za-z]:[\\/]")
 
 

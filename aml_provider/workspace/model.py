@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
@@ -101,6 +102,39 @@ class VolumeConfig(Section):
         return self
 
 
+class StepReuseConfig(Section):
+    """How one step's results are reused.
+
+    :param include: files of the source directory that belong to the step, as ``.gitignore`` patterns: it gets these
+        and no others, so that a change of the others is no change of it. Default: all files.
+    :param ignore_parameters: more pipeline parameters (names or globs) whose value does not count for this step.
+    :param age_limit: a result older than this is not reused; written like ``P7D`` or ``PT12H`` (ISO 8601).
+    """
+
+    include: tuple[str, ...] = ()
+    ignore_parameters: tuple[str, ...] = ()
+    age_limit: timedelta | None = Field(default=None, gt=timedelta(0))
+
+
+class ReuseConfig(Section):
+    """How earlier results are reused.
+
+    :param age_limit: a result older than this is not reused; written like ``P7D`` or ``PT12H`` (ISO 8601). Default:
+        no limit.
+    :param ignore_parameters: pipeline parameters (names or globs) whose value does not count: a build number, say.
+    :param trusted_images: images (globs) whose tags do not move: the reference alone says what is in them, on every
+        engine.
+    :param lease_seconds: a run whose worker is lost gives up the step that it was computing after this time.
+    :param steps: step name (or glob) -> settings of that step; where several match, the later ones win.
+    """
+
+    age_limit: timedelta | None = Field(default=None, gt=timedelta(0))
+    ignore_parameters: tuple[str, ...] = ()
+    trusted_images: tuple[str, ...] = ()
+    lease_seconds: float = Field(default=60, ge=1)
+    steps: dict[Annotated[str, Field(min_length=1)], StepReuseConfig] = Field(default_factory=dict)
+
+
 class ComputeSettings(Section):
     """Settings that a kind's defaults (``local:``, ``docker:``, ``kubernetes:``) and a compute target share.
 
@@ -116,6 +150,8 @@ class ComputeSettings(Section):
     :param retry_delay_seconds: pause before a step is started again; default 5.
     :param retry_failed_scripts: start a step again also when its script itself failed; default false.
     :param environment: variables for every step; a step's own environment wins.
+    :param reuse_as: a name for what steps find there (Python, packages, image). Targets with the same name are
+        declared to be equal: what a step computed on one of them is reused on the others.
     :param network: Docker network mode.
     :param docker_url: Docker daemon, default ``DOCKER_HOST`` or the local socket.
     :param docker_conn_id: Airflow connection of a private registry.
@@ -145,6 +181,7 @@ class ComputeSettings(Section):
     retry_failed_scripts: bool | None = None
     timeout_seconds: int | None = Field(default=None, gt=0)
     environment: dict[str, str] = Field(default_factory=dict)
+    reuse_as: str | None = Field(default=None, min_length=1)
     # docker
     network: str | None = None
     docker_url: str | None = None
@@ -227,6 +264,7 @@ class WorkspaceFile(Section):
     docker: ComputeSettings = ComputeSettings()
     kubernetes: ComputeSettings = ComputeSettings()
     compute: dict[Annotated[str, Field(min_length=1)], ComputeTargetConfig] = Field(default_factory=dict)
+    reuse: ReuseConfig = ReuseConfig()
     mlflow: MlflowConfig = MlflowConfig()
     airflow: AirflowConfig | None = None
     state: str | None = None

@@ -49,10 +49,12 @@ class Names:
 
     :param keys: step -> key.
     :param outputs: identity -> name of the output port.
+    :param generated: identities of the outputs that nobody named.
     """
 
     keys: dict[PipelineStep, str]
     outputs: dict[Identity, str] = field(default_factory=dict)
+    generated: set[Identity] = field(default_factory=set)
 
 
 def written(step: PipelineStep, members: Members) -> list[Any]:
@@ -92,6 +94,7 @@ def name_outputs(steps: list[PipelineStep], members: Members, names: Names) -> N
                 names.outputs[identity] = name
     for wanted, identity in unnamed:
         names.outputs[identity] = unique_name(wanted, taken)
+        names.generated.add(identity)
 
 
 class StepData:
@@ -154,10 +157,12 @@ class StepData:
         if isinstance(output, OutputTabularDatasetConfig):
             output = output.source
         name = self._names.outputs[output.identity]
+        generated = output.identity in self._names.generated
         if isinstance(output, OutputFileDatasetConfig):
             store, destination = output.destination
             return StepOutput(
                 name=name,
+                generated=generated,
                 datastore=self._default_datastore if store is None else store.name,
                 destination=destination,
                 directory=True,
@@ -175,6 +180,7 @@ class StepData:
         store = output.datastore
         return StepOutput(
             name=name,
+            generated=generated,
             datastore=self._default_datastore if store is None else getattr(store, "name", store),
             destination=DEFAULT_DESTINATION,
             mode=DataMode(output.mode),
@@ -224,7 +230,7 @@ class StepData:
             store, path = item.location
             place = DatastoreSource(location=DataLocation(datastore=store, path=path))
             return self._reference_input(
-                item.data_reference_name, place, item.mode, item.path_on_compute, item.overwrite
+                item.data_reference_name, place, item.mode, item.path_on_compute, item.overwrite, item.name_is_generated
             )
         if isinstance(item, OutputDatasetConfig):
             return self._dataset_input(item.as_input())
@@ -266,10 +272,17 @@ class StepData:
         )
 
     def _reference_input(
-        self, name: str, source: Source, mode: str, path_on_compute: str | None = None, overwrite: bool = False
+        self,
+        name: str,
+        source: Source,
+        mode: str,
+        path_on_compute: str | None = None,
+        overwrite: bool = False,
+        generated: bool = False,
     ) -> StepInput:
         return StepInput(
             name=name,
+            generated=generated,
             source=source,
             mode=DataMode(mode),
             path_on_compute=path_on_compute,
@@ -277,9 +290,12 @@ class StepData:
             overwrite=overwrite,
         )
 
-    def _named_dataset(self, name: str, source: Source, mode: str, path_on_compute: str | None) -> StepInput:
+    def _named_dataset(
+        self, name: str, source: Source, mode: str, path_on_compute: str | None, generated: bool = False
+    ) -> StepInput:
         return StepInput(
             name=name,
+            generated=generated,
             source=source,
             mode=DataMode(mode),
             path_on_compute=path_on_compute,
@@ -291,8 +307,10 @@ class StepData:
         data = config.dataset
         name: str | None = config.name
         if isinstance(data, (OutputDatasetConfig, PipelineOutputAbstractDataset)):
+            generated = name is None and data.identity in self._names.generated
             name = name or self._names.outputs[data.identity]
-            return self._named_dataset(name, self._produced(data), config.mode, config.path_on_compute)
+            return self._named_dataset(name, self._produced(data), config.mode, config.path_on_compute, generated)
+        generated = name is None
         if name is None:
             self._unnamed += 1
             name = f"input_{data_name_part(self._names.keys[self._step])}_{self._unnamed}"
@@ -305,7 +323,7 @@ class StepData:
             raise self._error(
                 f"dataset input {name!r} is of {data!r}, which is no dataset; make one with Dataset.File.from_files."
             )
-        return self._named_dataset(name, source, config.mode, config.path_on_compute)
+        return self._named_dataset(name, source, config.mode, config.path_on_compute, generated)
 
     def _dataset_source(self, dataset: Any, parameter: str | None = None) -> Source:
         if parameter is not None:
@@ -329,15 +347,15 @@ class StepData:
                     f"parameter {path.name!r} is used as a data path, but its default is {path.default_value!r}; "
                     "give it a DataPath."
                 )
-            name, source = data_name_part(path.name) or "datapath", ParameterSource(name=path.name)
-            made: Source = source
+            name, generated = data_name_part(path.name) or "datapath", False
+            made: Source = ParameterSource(name=path.name)
         elif isinstance(path, DataPath):
             store, inner = path.location
-            name = path._name or default_reference_name(store, inner)
+            name, generated = path._name or default_reference_name(store, inner), not path._name
             made = DatastoreSource(location=DataLocation(datastore=store, path=inner))
         else:
             raise self._error(f"({path!r}, DataPathComputeBinding) needs a DataPath or a PipelineParameter with one.")
-        return self._reference_input(name, made, binding._mode, binding._path_on_compute, binding._overwrite)
+        return self._reference_input(name, made, binding._mode, binding._path_on_compute, binding._overwrite, generated)
 
     def _produced(self, item: Any) -> StepOutputSource:
         producer = self._members.producer(item.identity)

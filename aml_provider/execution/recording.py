@@ -1,0 +1,149 @@
+"""Records of the reuse index, from a step's result and back."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Any
+
+from aml_provider.reuse.contents import Contents
+from aml_provider.reuse.errors import UnknownIngredientError
+from aml_provider.reuse.fingerprint import Fingerprint, declared_name
+from aml_provider.reuse.plan import Decision, How
+from aml_provider.reuse.records import Record, ReuseIndex
+from aml_provider.runs.binding import StepRun
+from aml_provider.runs.layout import AttemptFolder, read_json, write_json
+from aml_provider.spec.errors import AmlError
+from aml_provider.spec.models import StepOutputSource, StoredOutput
+
+_log = logging.getLogger(__name__)
+
+
+def keep_fingerprint(
+    run: StepRun, attempt: AttemptFolder, fingerprint: Fingerprint | None, why: list[str], *, replace: bool
+) -> None:
+    """Leave in the attempt what its result depends on, for whoever commits it, and for ``aml explain``.
+
+    :param fingerprint: ``None``: its result is not recorded.
+    :param why: why the step runs, in lines.
+    :param replace: its result takes the place of an earlier one.
+    """
+    value: dict[str, Any] = {"why": why, "created": time.time(), "replace": replace}
+    if fingerprint is not None:
+        value |= {"key": fingerprint.key, "parts": fingerprint.parts, "details": fingerprint.details}
+        if fingerprint.parts["code"]:
+            ReuseIndex.of(run.binding.store.reuse).keep_manifest(
+                fingerprint.parts["code"], list(fingerprint.files.items())
+            )
+    write_json(attempt.fingerprint, value)
+
+
+def commit_record(
+    run: StepRun, attempt: AttemptFolder, result: dict[str, Any], contents: Contents, outputs: dict[str, StoredOutput]
+) -> None:
+    """Make a finished attempt's result known for reuse.
+
+    A result that cannot be recorded is a result all the same: the log says why it will not be reused.
+    """
+    kept = read_json(attempt.fingerprint) or {}
+    if "key" not in kept:
+        return
+    changed = _changed_inputs(run, kept["parts"], contents)
+    if changed:
+        _log.warning("input %s has changed while the step ran, so its result will not be reused", ", ".join(changed))
+        return
+    record = Record(
+        fingerprint=kept["key"],
+        parts={"key": kept["parts"], "details": kept["details"]},
+        step={"name": run.step.name, "type": run.step.type, "key": run.step.key},
+        run={
+            "pipeline_run_id": run.pipeline_run_id,
+            "dag_id": run.dag_id,
+            "run_id": run.run_id,
+            "step_run_id": run.step_run_id,
+            "experiment": run.binding.spec.submit.experiment,
+            "attempt_folder": attempt.path.relative_to(run.binding.store.root).as_posix(),
+        },
+        started=result["started"] or 0.0,
+        ended=result["ended"] or 0.0,
+        seconds=result["seconds"] or 0.0,
+        created=time.time(),
+        outputs={name: place.model_dump() for name, place in outputs.items()},
+        metrics=result["metrics"],
+        lineage=_lineage(run),
+    )
+    try:
+        index = ReuseIndex.of(run.binding.store.reuse)
+        # A step that somebody made run again has the newer result; else whoever was first is right as well.
+        index.commit(
+            record, replace=bool(kept.get("replace")) or _is_unusable(index.read(record.fingerprint), contents)
+        )
+    except OSError as e:
+        _log.warning(
+            "the step's result cannot be recorded, so it will not be reused: %s (%s)", e.strerror, e.filename or ""
+        )
+
+
+def _is_unusable(record: Record | None, contents: Contents) -> bool:
+    """Whether the outputs of the record that is there are not there any more."""
+    if record is None:
+        return False
+    try:
+        return any(
+            contents.stored(StoredOutput.model_validate(place)).digest != place["digest"]
+            for place in record.outputs.values()
+        )
+    except (AmlError, OSError):
+        return True
+
+
+def _changed_inputs(run: StepRun, parts: dict[str, Any], contents: Contents) -> list[str]:
+    """Inputs that are not what they were when the step was started: its result belongs to neither."""
+    changed = []
+    for source in run.step.inputs:
+        try:
+            now = contents.of_input(run, source)
+        except UnknownIngredientError:
+            now = None
+        if now != parts["inputs"][declared_name(run.step.inputs, source)][-1]:
+            changed.append(source.name)
+    return changed
+
+
+def _lineage(run: StepRun) -> dict[str, Any]:
+    """Where its inputs came from, as far as a person and not a fingerprint chose that."""
+    overridden = {}
+    for source in run.step.inputs:
+        if isinstance(source.source, StepOutputSource):
+            reused = (run.run_folder.result(source.source.step) or {}).get("reused") or {}
+            if reused.get("how", How.FINGERPRINT.value) != How.FINGERPRINT.value:
+                overridden[source.name] = {"how": reused["how"], "fingerprint": reused["fingerprint"]}
+    return {"overridden": overridden} if overridden else {}
+
+
+def reused_result(run: StepRun, decision: Decision) -> dict[str, Any]:
+    """The result of a step for which an earlier one stands: that one's outputs and metrics, and whose it is."""
+    record = decision.record
+    assert record is not None
+    now = time.time()
+    return {
+        "attempt": 0,
+        "state": "Finished",
+        "name": run.step.name,
+        "step_run_id": run.step_run_id,
+        "started": now,
+        "ended": now,
+        "seconds": 0.0,
+        "exit_code": 0,
+        "error": None,
+        "outputs": record.outputs,
+        "metrics": record.metrics,
+        "reused": {
+            "how": decision.how.value,
+            "reason": decision.reason,
+            "fingerprint": record.fingerprint,
+            "created": record.created,
+            "seconds": record.seconds,
+            **record.run,
+        },
+    }

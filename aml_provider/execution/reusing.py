@@ -1,0 +1,134 @@
+"""The check before a step starts: use an earlier result, wait for another run that is computing it, or run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from aml_provider.execution.recording import reused_result
+from aml_provider.reuse.claims import Claim, Claims, Lease
+from aml_provider.reuse.explain import nearest
+from aml_provider.reuse.fingerprint import Fingerprint
+from aml_provider.reuse.plan import Decision, Planner, Verdict
+from aml_provider.reuse.records import ReuseIndex
+from aml_provider.runs.binding import StepRun
+from aml_provider.runs.layout import AttemptFolder, read_json, write_json
+from aml_provider.storage.digest_cache import DigestCache
+from aml_provider.workspace.model import ComputeKind
+
+# An attempt's folder whose runtime has not started yet shows no sign of life: time for images and for a place to run.
+STARTING_MARGIN_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Go:
+    """The step runs.
+
+    :param reason: why, in words.
+    :param fingerprint: ``None``: its result will not be recorded.
+    :param lease: tells other runs that this one is computing it; ``None`` where nothing is recorded.
+    :param forced: it runs although there may be an earlier result, and takes the place of that.
+    """
+
+    reason: str
+    fingerprint: Fingerprint | None = None
+    lease: Lease | None = None
+    forced: bool = False
+
+
+@dataclass(frozen=True)
+class Wait:
+    """Another run is computing the same."""
+
+    claim: Claim
+
+
+@dataclass(frozen=True)
+class Reused:
+    """An earlier result stands for the step's."""
+
+    decision: Decision
+
+
+def settle(
+    run: StepRun, number: int, forced: str | None, stale: Claim | None, learn: Callable[[], bool]
+) -> Go | Wait | Reused:
+    """Decide what happens to a step that is about to start.
+
+    :param number: the attempt.
+    :param forced: why the step runs whatever there is, ``None``: it need not.
+    :param stale: a claim that was seen not to live any more.
+    :param learn: finds out what could not be known (resolves packages, pulls an image); whether that changed anything.
+    """
+    if not run.step.allow_reuse:
+        return Go("allow_reuse is False for it")
+    with DigestCache(run.binding.digest_cache) as cache:
+        decision = _decide(run, cache, forced)
+        if decision.verdict is not Verdict.REUSE and decision.fingerprint is None and learn():
+            decision = _decide(run, cache, forced)
+        if decision.verdict is not Verdict.REUSE:
+            if decision.fingerprint is None:
+                return Go(forced or decision.reason)
+            lease = claim(run, number, decision.fingerprint.key, stale)
+            if isinstance(lease, Claim):
+                return Wait(lease)
+            # Whoever held the claim before may have finished between our look at the index and our claim.
+            again = _decide(run, cache, forced)
+            if again.verdict is not Verdict.REUSE:
+                return Go(forced or decision.reason, decision.fingerprint, lease, forced is not None)
+            lease.release()
+            decision = again
+        assert decision.record is not None
+        write_json(run.folder.result_file, reused_result(run, decision))
+        return Reused(decision)
+
+
+def _decide(run: StepRun, cache: DigestCache, forced: str | None) -> Decision:
+    planner = Planner(run.binding, run.parameters, cache=cache)
+    return planner.decide(run) if forced is None else planner.fingerprinted(run)
+
+
+def claim(run: StepRun, number: int, key: str, stale: Claim | None = None) -> Lease | Claim:
+    """Claim what attempt ``number`` is going to compute, or find out who has."""
+    claims = Claims.of(run.binding.store.reuse, run.binding.store.root)
+    compute = run.compute
+    waits = compute.kind is ComputeKind.KUBERNETES and compute.deferrable
+    wanted: dict[str, Any] = {
+        "owner": run.step_run_id,
+        "step": run.step.name,
+        "pipeline_run_id": run.pipeline_run_id,
+        "lease_seconds": run.binding.workspace.file.reuse.lease_seconds,
+        "heartbeat": heartbeat(run, number),
+        # While its pod is pending, a deferred step has no worker that would renew its claim.
+        "starting_seconds": compute.startup_timeout_seconds + STARTING_MARGIN_SECONDS if waits else 0.0,
+    }
+    if stale is not None and stale.key == key:
+        return claims.take_over(stale, **wanted)
+    return claims.acquire(key, **wanted)
+
+
+def claim_again(run: StepRun, attempt: AttemptFolder) -> Lease | None:
+    """The claim of an attempt that goes on in another process; ``None`` when it has none, or somebody else has it."""
+    key = (read_json(attempt.fingerprint) or {}).get("key")
+    if key is None:
+        return None
+    held = Claims.of(run.binding.store.reuse, run.binding.store.root).look(key)
+    if held is None or held.owner != run.step_run_id:
+        return None
+    lease = claim(run, attempt.number, key)
+    return lease if isinstance(lease, Lease) else None
+
+
+def heartbeat(run: StepRun, number: int) -> str:
+    """Where attempt ``number`` shows that it lives, relative to the run store."""
+    return run.folder.attempt(number).heartbeat.relative_to(run.binding.store.root).as_posix()
+
+
+def why_it_runs(run: StepRun, go: Go) -> list[str]:
+    """Why a step runs, in lines: the reason, and what differs from its nearest earlier result."""
+    lines = [go.reason]
+    if go.fingerprint is not None:
+        found = nearest(go.fingerprint, run.step.name, ReuseIndex.of(run.binding.store.reuse))
+        lines += [f"{change}" for change in found.changes]
+    return lines

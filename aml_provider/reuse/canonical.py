@@ -1,0 +1,41 @@
+"""From a structure to one digest: equal structures give equal text, and values of different types never do."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from blake3 import blake3
+
+# Part of every digest: when the meaning of a fingerprint's parts changes, nothing older matches any more.
+FORMAT = "aml-fingerprint-1"
+
+
+def canonical(value: Any) -> bytes:
+    """The one spelling of a structure of mappings, lists, text, numbers, booleans and ``None``.
+
+    ``1``, ``1.0``, ``"1"`` and ``True`` are spelled differently; the order of a mapping's keys does not matter.
+
+    :raises TypeError: a value of another type, or a key that is not text.
+    """
+    _check_keys(value)
+    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode("ascii")
+
+
+def digest(value: Any) -> str:
+    """64 hexadecimal characters that stand for a structure."""
+    return blake3(FORMAT.encode() + b"\0" + canonical(value)).hexdigest()
+
+
+def _check_keys(value: Any) -> None:
+    # json would write the key 1 as "1".
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            if type(key) is not str:
+                raise TypeError(f"the key {key!r} is not text")
+            if type(inner) in (dict, list, tuple):
+                _check_keys(inner)
+    elif isinstance(value, (list, tuple)):
+        for inner in value:
+            if type(inner) in (dict, list, tuple):
+                _check_keys(inner)

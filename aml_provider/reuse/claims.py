@@ -1,0 +1,172 @@
+"""Who computes what right now: claims that end by themselves when their owner dies.
+
+No two machines' clocks are compared. An owner rewrites its claim again and again; whoever waits calls the claim stale
+when it has not changed for the claim's lease by the waiter's own clock.
+
+A claim says who computes, and not that nothing has been computed: whoever gets one reads the record once more.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+from aml_provider.storage.record_store import RecordStore, record_store
+
+from .claim_files import DEFAULT_LEASE_SECONDS, Claim, claim_name, new_claim
+from .leases import Lease
+
+__all__ = ["DEFAULT_LEASE_SECONDS", "Claim", "Claims", "Lease", "Observer"]
+
+_log = logging.getLogger(__name__)
+
+
+class Claims:
+    """The claims of an index.
+
+    :param store: where they are, as ``claims/<key>.json``.
+    :param root: the folder that a heartbeat is relative to; ``None`` when this machine has no such folder.
+    """
+
+    def __init__(self, store: RecordStore, root: Path | None) -> None:
+        self._store = store
+        self._root = root
+        self._told = False
+
+    @classmethod
+    def of(cls, index: Path, run_store: Path) -> Claims:
+        """The claims of the index in the folder ``index``, for steps that run in ``run_store``."""
+        return cls(record_store(index), run_store)
+
+    def acquire(
+        self,
+        key: str,
+        *,
+        owner: str,
+        step: str,
+        pipeline_run_id: str,
+        lease_seconds: float = DEFAULT_LEASE_SECONDS,
+        heartbeat: str | None = None,
+        starting_seconds: float = 0.0,
+    ) -> Lease | Claim:
+        """Claim a fingerprint.
+
+        :param owner: the step run. Its own claim, from an earlier attempt, it takes over at once.
+        :return: a lease, not yet renewed by itself (see :meth:`Lease.start`), or the claim of somebody else.
+        """
+        if not self._can_claim():
+            return Lease(None, new_claim(key, owner, step, pipeline_run_id, lease_seconds, heartbeat, starting_seconds))
+        while True:
+            mine = new_claim(key, owner, step, pipeline_run_id, lease_seconds, heartbeat, starting_seconds)
+            if self._store.create(claim_name(key), mine.content, durable=False):
+                return Lease(self._store, mine)
+            there = self.look(key)
+            if there is None:
+                continue
+            if there.damaged or there.owner != owner:
+                return there
+            if self._store.swap(claim_name(key), there.content, mine.content, durable=False):
+                return Lease(self._store, mine)
+
+    def look(self, key: str) -> Claim | None:
+        """The claim on a fingerprint; ``None`` when nobody has one."""
+        content = self._store.read(claim_name(key))
+        return None if content is None else Claim.from_bytes(key, content)
+
+    def take_over(
+        self,
+        seen: Claim,
+        *,
+        owner: str,
+        step: str,
+        pipeline_run_id: str,
+        lease_seconds: float = DEFAULT_LEASE_SECONDS,
+        heartbeat: str | None = None,
+        starting_seconds: float = 0.0,
+    ) -> Lease | Claim:
+        """Take a stale claim away from its owner, if it is still exactly what was seen.
+
+        :return: a lease, or the claim of who is alive after all or was quicker. When the claim has gone meanwhile, it
+            is claimed anew.
+        """
+        mine = new_claim(seen.key, owner, step, pipeline_run_id, lease_seconds, heartbeat, starting_seconds)
+        if not self._can_claim():
+            return Lease(None, mine)
+        if self._store.swap(claim_name(seen.key), seen.content, mine.content, durable=False):
+            _log.warning("the claim of %s on %s was stale; %s takes it over.", seen.owner or "?", seen.key, owner)
+            return Lease(self._store, mine)
+        return self.acquire(
+            seen.key,
+            owner=owner,
+            step=step,
+            pipeline_run_id=pipeline_run_id,
+            lease_seconds=lease_seconds,
+            heartbeat=heartbeat,
+            starting_seconds=starting_seconds,
+        )
+
+    def life_sign(self, claim: Claim) -> tuple[int, ...] | None:
+        """What changes about the claim's heartbeat file while its step runs; ``None`` when there is no file."""
+        if self._root is None or claim.heartbeat is None:
+            return None
+        try:
+            seen = os.stat(self._root / claim.heartbeat)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return seen.st_ino, seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns
+
+    def _can_claim(self) -> bool:
+        if not self._store.exclusive and not self._told:
+            self._told = True
+            _log.warning(
+                "%r cannot decide between two who write at once, so steps are not claimed: two runs that start "
+                "together may compute the same step twice.",
+                self._store,
+            )
+        return self._store.exclusive
+
+
+class Observer:
+    """How a waiter sees one claim.
+
+    :param clock: seconds that only ever grow.
+    """
+
+    def __init__(self, claims: Claims, key: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self._claims = claims
+        self._key = key
+        self._clock = clock
+        self._seen: tuple[bytes, tuple[int, ...] | None] | None = None
+        self._since = 0.0
+        #: The claim of the last look, for :meth:`Claims.take_over`.
+        self.claim: Claim | None = None
+
+    def look(self) -> Literal["free", "held", "stale"]:
+        """What the claim is now.
+
+        A store that fails to answer makes the count begin anew: its owner could not renew the claim either.
+        """
+        # The clock is read on both sides of the look, so that a slow one only makes the wait longer.
+        before = self._clock()
+        try:
+            claim = self._claims.look(self._key)
+            sign = None if claim is None else self._claims.life_sign(claim)
+        except OSError as error:
+            _log.warning("the claim on %s cannot be seen right now: %s", self._key, error)
+            self._seen = None
+            return "held"
+        self.claim = claim
+        if claim is None:
+            self._seen = None
+            return "free"
+        if (claim.content, sign) != self._seen:
+            self._seen, self._since = (claim.content, sign), self._clock()
+            return "held"
+        limit = claim.lease_seconds
+        if claim.heartbeat is not None and sign is None:
+            limit = max(limit, claim.starting_seconds)
+        return "stale" if before - self._since >= limit else "held"

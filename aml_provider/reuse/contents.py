@@ -1,0 +1,111 @@
+"""What is in datastores: the identity of each place, looked at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from aml_provider.reuse.canonical import digest
+from aml_provider.reuse.errors import UnknownIngredientError
+from aml_provider.runs.binding import StepRun
+from aml_provider.runs.sources import locations_of
+from aml_provider.spec.errors import AmlError
+from aml_provider.spec.models import DataLocation, StepInput, StepOutputSource, StoredOutput
+from aml_provider.storage.datastores import Store, store_for
+from aml_provider.storage.digest_cache import DigestCache
+from aml_provider.storage.digests import Content
+from aml_provider.storage.gathering import gathered, is_single
+from aml_provider.workspace.resolved import LoadedWorkspace
+
+
+class Contents:
+    """Identities of what is in a workspace's datastores, as they are now.
+
+    A place is looked at once in the life of this object: for one plan, or one step.
+
+    :param cache: digests of files that have not changed since somebody read them.
+    """
+
+    def __init__(self, workspace: LoadedWorkspace, cache: DigestCache | None = None) -> None:
+        self._workspace = workspace
+        self.cache = cache
+        self._stores: dict[str, Store] = {}
+        self._seen: dict[tuple[str, str], Content | None] = {}
+
+    def store(self, datastore: str) -> Store:
+        """The store behind a datastore's name."""
+        if datastore not in self._stores:
+            self._stores[datastore] = store_for(self._workspace.datastore(datastore), datastore)
+        return self._stores[datastore]
+
+    def at(self, datastore: str, path: str) -> Content | None:
+        """What is at a place; ``None``: nothing."""
+        where = (datastore, path)
+        if where not in self._seen:
+            self._seen[where] = self.store(datastore).content(path, self.cache)
+        return self._seen[where]
+
+    def stored(self, place: DataLocation) -> StoredOutput:
+        """An output at ``place`` with its identity."""
+        content = self.at(place.datastore, place.path)
+        if content is None:
+            return StoredOutput(datastore=place.datastore, path=place.path)
+        return StoredOutput(
+            datastore=place.datastore,
+            path=place.path,
+            digest=content.digest,
+            files=content.files,
+            bytes=content.bytes,
+        )
+
+    def of_input(self, run: StepRun, source: StepInput) -> Any:
+        """What a step finds when it reads an input: contents and the names that it sees, not where they are kept.
+
+        :raises UnknownIngredientError: there is nothing, or it cannot be looked at.
+        """
+        try:
+            locations = locations_of(run, source)
+            if is_single(locations):
+                return self._single(run, source, locations[0])
+            return self._gathered(source, locations)
+        except UnknownIngredientError:
+            raise
+        except (AmlError, OSError) as e:
+            raise UnknownIngredientError(f"input {source.name!r} cannot be looked at: {e}") from e
+
+    def _single(self, run: StepRun, source: StepInput, place: DataLocation) -> Any:
+        content = self.at(place.datastore, place.path)
+        if content is None:
+            raise UnknownIngredientError(
+                f"input {source.name!r}: there is nothing at {place.path!r} in datastore {place.datastore!r}"
+            )
+        # A step sees a single file under its own name, and a folder under the name of the input.
+        return ["file", _file_name(run, source, place), content.digest] if content.is_file else ["tree", content.digest]
+
+    def _gathered(self, source: StepInput, locations: Sequence[DataLocation]) -> Any:
+        found: dict[str, str] = {}
+        for place in locations:
+            store = self.store(place.datastore)
+            items = gathered(store, place.path)
+            if not items:
+                raise UnknownIngredientError(
+                    f"input {source.name!r}: nothing in datastore {place.datastore!r} matches {place.path!r}"
+                )
+            for path, inner in items:
+                content = self.at(place.datastore, path)
+                if content is None:
+                    raise UnknownIngredientError(
+                        f"input {source.name!r}: {path!r} in datastore {place.datastore!r} has just gone"
+                    )
+                found[inner] = content.digest
+        return ["gathered", digest(found)]
+
+
+def _file_name(run: StepRun, source: StepInput, place: DataLocation) -> str | None:
+    """The name that a step sees a file under, as far as somebody chose it."""
+    origin = source.source
+    if not isinstance(origin, StepOutputSource):
+        return place.path.rpartition("/")[2]
+    output = next(o for o in run.binding.steps[origin.step].outputs if o.name == origin.output)
+    last = output.destination.rstrip("/").rpartition("/")[2]
+    return last if output.generated else last.replace("{output-name}", output.name)

@@ -1,0 +1,214 @@
+"""A step's fingerprint: everything that could change its result, and nothing else.
+
+What counts is said in :meth:`Fingerprinter.of`; docs/reuse.md has the same as a table. What does not: names of the
+pipeline, experiment, step, run and user, places of code and data, times, compute sizes and pools.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from blake3 import blake3
+
+from aml_provider.reuse.canonical import digest
+from aml_provider.reuse.contents import Contents
+from aml_provider.reuse.environments import EnvironmentIdentity, EnvironmentLocks, local_identity
+from aml_provider.reuse.errors import UnknownIngredientError
+from aml_provider.reuse.images import image_identity
+from aml_provider.reuse.sources import Code, Sources
+from aml_provider.runs.binding import PipelineBinding, StepRun
+from aml_provider.spec.models import (
+    Argument,
+    Command,
+    Concat,
+    InputRef,
+    ParameterRef,
+    Step,
+    StepInput,
+    StepOutput,
+    Text,
+)
+from aml_provider.workspace.model import ComputeKind
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """What a step's result depends on.
+
+    :param key: 64 hexadecimal characters; equal exactly when ``parts`` are equal.
+    :param parts: the ingredients, as JSON.
+    :param details: what explains a difference to a person and is no part of the key: names of files and parameters.
+    :param files: the snapshot's files, name -> digest; kept apart because steps share them.
+    :param image: the image to start so that what runs is what was fingerprinted; ``None``: as written.
+    :param notes: what a reader of the plan should know.
+    """
+
+    key: str
+    parts: dict[str, Any]
+    details: dict[str, Any] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
+    image: str | None = None
+    notes: tuple[str, ...] = ()
+
+
+class Fingerprinter:
+    """Makes fingerprints of a pipeline's steps from things as they are now; nothing is looked at twice.
+
+    :param contents: identities of data.
+    """
+
+    def __init__(self, binding: PipelineBinding, contents: Contents) -> None:
+        self._binding = binding
+        self._contents = contents
+        self._sources = Sources(contents.cache)
+        self._locks = EnvironmentLocks(binding.store.environment_locks)
+        self._environments: dict[str, EnvironmentIdentity] = {}
+
+    def of(self, run: StepRun) -> Fingerprint:
+        """The fingerprint of a step in a run.
+
+        :raises UnknownIngredientError: one of its ingredients cannot be known.
+        :raises StepError: its source directory is too big.
+        """
+        step = run.step
+        code = self.code(step)
+        environment = self.environment(step)
+        used: dict[str, Any] = {}
+        parts = {
+            "step": {"type": step.type, "version": step.version},
+            "code": code.digest if code else None,
+            "command": _command(run, used),
+            "params": {n: _argument(run, a, used) for n, a in step.parameters.items()},
+            "runconfig": {n: _argument(run, r, used) for n, r in step.runconfig_parameters.items()},
+            "environment": environment.identity,
+            "variables": self._variables(step),
+            "inputs": {
+                declared_name(step.inputs, i): [*_declared_input(i), self._contents.of_input(run, i)]
+                for i in step.inputs
+            },
+            "outputs": {declared_name(step.outputs, o): _declared_output(o) for o in step.outputs},
+        }
+        details = {
+            "parameters": used,
+            "source_directory": step.source_directory,
+            "include": list(self._binding.reuse_of(step).include),
+        }
+        notes = (environment.note,) if environment.note else ()
+        return Fingerprint(digest(parts), parts, details, code.files if code else {}, environment.image, notes)
+
+    def code(self, step: Step) -> Code | None:
+        """The identity of the step's snapshot, ``None`` when it has no code."""
+        directory = self._binding.source_directory(step)
+        if directory is None:
+            return None
+        return self._sources.of(step, directory, self._binding.reuse_of(step).include)
+
+    def environment(self, step: Step) -> EnvironmentIdentity:
+        """What the step finds where it runs.
+
+        :raises UnknownIngredientError: nobody can tell.
+        """
+        compute = self._binding.compute_of(step)
+        asked = f"{compute.name}\0{step.environment.model_dump_json() if step.environment else ''}"
+        known = self._environments.get(asked)
+        if known is None:
+            known = self._environments[asked] = self._look_at_environment(step)
+        if not known.known:
+            raise UnknownIngredientError(str(known.why))
+        return known
+
+    def _look_at_environment(self, step: Step) -> EnvironmentIdentity:
+        compute = self._binding.compute_of(step)
+        label = compute.settings.reuse_as
+        if label is not None:
+            return EnvironmentIdentity(True, {"kind": "declared", "name": label}, None, None, None)
+        if compute.kind is ComputeKind.LOCAL:
+            return local_identity(step.environment, self._locks)
+        image = step.environment.image if step.environment and step.environment.image else compute.image
+        if not image:
+            raise UnknownIngredientError("there is no image for it")
+        found = image_identity(image, compute, trusted=self._binding.workspace.file.reuse.trusted_images)
+        if not found.known or step.environment is None:
+            return found
+        # The image is used as it is; what the author asked to be in it is kept beside what is known to be in it.
+        asked = step.environment.python.model_dump(mode="json", exclude_defaults=True)
+        identity = {**found.identity, "python": asked, "dockerfile": step.environment.dockerfile}
+        return EnvironmentIdentity(True, identity, found.why, found.note, found.image)
+
+    def _variables(self, step: Step) -> dict[str, str]:
+        """Digests, because a value may be a secret."""
+        values = dict(self._binding.compute_of(step).settings.environment)
+        if step.environment is not None:
+            values.update(step.environment.variables)
+        return {name: blake3(value.encode("utf-8", "surrogateescape")).hexdigest(16) for name, value in values.items()}
+
+
+# --- the command ------------------------------------------------------------------------------------------------
+
+
+def _command(run: StepRun, used: dict[str, Any]) -> Any:
+    action = run.step.action
+    if isinstance(action, Command):
+        return [action.kind, [_argument(run, a, used) for a in action.words]]
+    return [action.kind, action.script, [_argument(run, a, used) for a in action.arguments]]
+
+
+def _argument(run: StepRun, argument: Argument, used: dict[str, Any]) -> Any:
+    """An argument with the values of this run; ``used`` notes which parameters that took."""
+    if isinstance(argument, Text):
+        return ["text", argument.value]
+    if isinstance(argument, ParameterRef):
+        return _parameter(run, argument.name, used)
+    if isinstance(argument, Concat):
+        return ["concat", [_argument(run, part, used) for part in argument.parts]]
+    if isinstance(argument, InputRef):
+        return ["input", declared_name(run.step.inputs, next(i for i in run.step.inputs if i.name == argument.name))]
+    return ["output", declared_name(run.step.outputs, next(o for o in run.step.outputs if o.name == argument.name))]
+
+
+def _parameter(run: StepRun, name: str, used: dict[str, Any]) -> Any:
+    if run.binding.reuse_of(run.step).ignores(name):
+        return ["ignored parameter", name]
+    if name not in run.parameters:
+        raise UnknownIngredientError(f"this run has no value for pipeline parameter {name!r}")
+    used[name] = run.parameters[name]
+    return ["value", run.parameters[name]]
+
+
+# --- data -------------------------------------------------------------------------------------------------------
+
+
+def declared_name(among: tuple[StepInput, ...] | tuple[StepOutput, ...], item: StepInput | StepOutput) -> str:
+    """The name under which an input or output enters: its own, or its place when nobody named it."""
+    if not item.generated:
+        return item.name
+    return f"#{[other.name for other in among if other.generated].index(item.name)}"
+
+
+def _declared_input(source: StepInput) -> list[Any]:
+    """What of an input's declaration a script can notice."""
+    tabular = getattr(source.source, "tabular", None)
+    return [
+        source.mode.value,
+        source.path_on_compute,
+        None if source.generated else source.environment_variable,
+        source.is_dataset,
+        getattr(source.source, "dataset_type", None),
+        tabular.model_dump(mode="json") if tabular is not None else None,
+    ]
+
+
+def _declared_output(output: StepOutput) -> list[Any]:
+    """What of an output's declaration a script can notice, and where it is to be kept."""
+    return [
+        output.datastore,
+        output.destination,
+        output.directory,
+        output.mode.value,
+        output.path_on_compute,
+        output.overwrite,
+        list(output.source_globs),
+        None if output.generated else output.environment_variable,
+    ]

@@ -1,0 +1,275 @@
+"""Which steps of a run need not run: decided before any of them starts, by what has been computed before."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from aml_provider.reuse.contents import Contents
+from aml_provider.reuse.errors import UnknownIngredientError
+from aml_provider.reuse.fingerprint import Fingerprint, Fingerprinter
+from aml_provider.reuse.records import Record, ReuseIndex
+from aml_provider.runs.binding import PipelineBinding, StepRun
+from aml_provider.spec.errors import AmlError, PipelineError
+from aml_provider.spec.models import Step, StoredOutput
+from aml_provider.storage.digest_cache import DigestCache
+
+# A record that is this much younger than now was written by a machine with another clock.
+CLOCK_TOLERANCE_SECONDS = 3600
+
+
+class Verdict(str, Enum):
+    """What happens to a step."""
+
+    REUSE = "reuse"
+    RUN = "run"
+    DEPENDS = "depends"
+
+
+class How(str, Enum):
+    """Why an earlier result may stand for a step's."""
+
+    FINGERPRINT = "fingerprint"
+    PINNED = "pinned"
+    ASSUMED = "assumed"
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What happens to one step, and why.
+
+    :param reason: a sentence without its full stop.
+    :param fingerprint: ``None`` when it is not known (yet).
+    :param record: the earlier result that is used, for a step that is reused.
+    """
+
+    step: Step
+    verdict: Verdict
+    reason: str
+    fingerprint: Fingerprint | None = None
+    record: Record | None = None
+    how: How = How.FINGERPRINT
+    notes: tuple[str, ...] = ()
+
+    @property
+    def outputs(self) -> dict[str, StoredOutput]:
+        """The outputs of a reused step."""
+        return stored_outputs(self.record) if self.record is not None else {}
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a person asked of one run.
+
+    :param regenerate: every step runs; v1's ``regenerate_outputs``.
+    :param assume_unchanged: names of steps whose latest result is taken, whatever has changed since.
+    """
+
+    regenerate: bool = False
+    assume_unchanged: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Decisions about all steps, in the spec's order."""
+
+    decisions: dict[str, Decision] = field(default_factory=dict)
+
+    def of(self, verdict: Verdict) -> list[Decision]:
+        """The steps that this happens to."""
+        return [d for d in self.decisions.values() if d.verdict is verdict]
+
+    @property
+    def saved_seconds(self) -> float:
+        """How long the reused steps took when they ran."""
+        return sum(d.record.seconds or 0.0 for d in self.of(Verdict.REUSE) if d.record is not None)
+
+
+def stored_outputs(record: Record) -> dict[str, StoredOutput]:
+    """Where a record's outputs are."""
+    return {name: StoredOutput.model_construct(**place) for name, place in record.outputs.items()}
+
+
+class Planner:
+    """Decides about the steps of one run of a pipeline.
+
+    :param parameters: the pipeline parameters' values in the run.
+    :param index: what has been computed; default: that of the pipeline's run store.
+    """
+
+    def __init__(
+        self,
+        binding: PipelineBinding,
+        parameters: Mapping[str, Any],
+        options: Options = Options(),
+        *,
+        cache: DigestCache | None = None,
+        index: ReuseIndex | None = None,
+    ) -> None:
+        self._binding = binding
+        self._parameters = parameters
+        self._options = options
+        self.index = index if index is not None else ReuseIndex.of(binding.store.reuse)
+        self.contents = Contents(binding.workspace, cache)
+        self._fingerprinter = Fingerprinter(binding, self.contents)
+        self._decisions: dict[str, Decision] = {}
+
+    def plan(self) -> Plan:
+        """Decide about every step.
+
+        :raises PipelineError: ``assume_unchanged`` names a step that the pipeline does not have.
+        """
+        spec = self._binding.spec
+        check_names(spec.steps, self._options.assume_unchanged)
+        self._pins = self.index.pins()
+        undecided = list(spec.steps)
+        while undecided:
+            # In waves: the index may be far away, and one question about many steps is answered faster than many.
+            wave = [s for s in undecided if all(up in self._decisions for up in s.upstream)]
+            asked = {s.key: self._before_index(s) for s in wave}
+            keys = [f.key for f in asked.values() if isinstance(f, Fingerprint)]
+            records = self.index.read_many(keys)
+            for step in wave:
+                found = asked[step.key]
+                self._decisions[step.key] = (
+                    found if isinstance(found, Decision) else self._by_record(step, found, records.get(found.key))
+                )
+            undecided = [s for s in undecided if s.key not in self._decisions]
+        return Plan({s.key: self._decisions[s.key] for s in spec.steps})
+
+    def decide(self, run: StepRun) -> Decision:
+        """Decide about one step whose upstream steps have ended, by ``run.outputs_of``: the check before it starts."""
+        self._pins = self.index.pins()
+        found = self._overridden(run.step) or self._fingerprint(run)
+        if isinstance(found, Decision):
+            return found
+        return self._by_record(run.step, found, self.index.read(found.key))
+
+    def fingerprinted(self, run: StepRun) -> Decision:
+        """Only make the fingerprint of a step that runs whatever has been computed before."""
+        found = self._fingerprint(run)
+        if isinstance(found, Decision):
+            return found
+        return Decision(run.step, Verdict.RUN, "it runs whatever has been computed before", found, notes=found.notes)
+
+    # --- what comes before the index ------------------------------------------------------------------------
+
+    def _before_index(self, step: Step) -> Decision | Fingerprint:
+        decided = self._overridden(step)
+        if decided is not None:
+            return decided
+        running = [up for up in step.upstream if self._decisions[up].verdict is not Verdict.REUSE]
+        if running:
+            names = ", ".join(repr(self._binding.steps[up].name) for up in running[:3])
+            more = f" and {len(running) - 3} more" if len(running) > 3 else ""
+            which = "is" if len(running) == 1 else "are"
+            return Decision(
+                step, Verdict.DEPENDS, f"depends on what {names}{more} will write; if that {which} as before, reused"
+            )
+        return self._fingerprint(StepRun(self._binding, step, "", "", self._parameters, self._outputs_of))
+
+    def _outputs_of(self, key: str) -> Mapping[str, StoredOutput]:
+        return self._decisions[key].outputs
+
+    def _overridden(self, step: Step) -> Decision | None:
+        """What a person has decided."""
+        if self._options.regenerate:
+            return Decision(step, Verdict.RUN, "this run regenerates all outputs")
+        if step.name in self._options.assume_unchanged:
+            return self._assumed(step)
+        pin = self._pins.get((self._binding.spec.submit.experiment, step.name))
+        if pin is not None:
+            return self._pinned(step, pin.key)
+        if not step.allow_reuse:
+            return Decision(step, Verdict.RUN, "allow_reuse is False for it")
+        return None
+
+    def _assumed(self, step: Step) -> Decision:
+        problem = "nothing has been computed for it yet"
+        for record in self.index.of_step(step.name):
+            if record.run.get("experiment") != self._binding.spec.submit.experiment or not _fits(step, record):
+                continue
+            problem = self._problem_with(record) or ""
+            if not problem:
+                return Decision(step, Verdict.REUSE, "assumed unchanged", None, record, How.ASSUMED)
+        return Decision(step, Verdict.RUN, f"asked to be assumed unchanged, but {problem}")
+
+    def _pinned(self, step: Step, key: str) -> Decision:
+        record = self.index.read(key)
+        problem = "its record is gone" if record is None else self._problem_with(record)
+        if record is not None and not _fits(step, record):
+            problem = "that result has other outputs"
+        if record is None or problem:
+            return Decision(step, Verdict.RUN, f"pinned to result {key[:12]}, but {problem}")
+        return Decision(step, Verdict.REUSE, f"pinned to result {key[:12]}", None, record, How.PINNED)
+
+    def _fingerprint(self, run: StepRun) -> Decision | Fingerprint:
+        try:
+            return self._fingerprinter.of(run)
+        except UnknownIngredientError as e:
+            return Decision(run.step, Verdict.RUN, f"not known what it would compute: {e}")
+        except (AmlError, OSError) as e:
+            return Decision(run.step, Verdict.RUN, f"its fingerprint cannot be made: {e}")
+
+    # --- the record -----------------------------------------------------------------------------------------
+
+    def _by_record(self, step: Step, fingerprint: Fingerprint, record: Record | None) -> Decision:
+        if record is None:
+            return Decision(step, Verdict.RUN, "not computed before", fingerprint, notes=fingerprint.notes)
+        problem = self._too_old(step, record) or self._problem_with(record)
+        if problem is not None:
+            return Decision(step, Verdict.RUN, problem, fingerprint, notes=fingerprint.notes)
+        return Decision(
+            step, Verdict.REUSE, "nothing it depends on has changed", fingerprint, record, notes=fingerprint.notes
+        )
+
+    def _too_old(self, step: Step, record: Record) -> str | None:
+        limit = self._binding.reuse_of(step).age_limit_seconds
+        if limit is None:
+            return None
+        age = time.time() - record.created
+        if age < -CLOCK_TOLERANCE_SECONDS:
+            return "its result is dated in the future, so its age is not known: check the clocks of the workers"
+        if age > limit:
+            return f"its result is {duration(age)} old, older than the age limit of {duration(limit)}"
+        return None
+
+    def _problem_with(self, record: Record) -> str | None:
+        """Why a record is not believed: its outputs are not what they were."""
+        for name, place in record.outputs.items():
+            try:
+                content = self.contents.at(place["datastore"], place["path"])
+            except (AmlError, OSError) as e:
+                return f"output {name!r} of its earlier result cannot be looked at: {e}"
+            if (content.digest if content is not None else None) != place["digest"]:
+                what = "is gone" if content is None else "has been changed"
+                return f"output {name!r} of its earlier result {what} ({place['datastore']}:{place['path']})"
+        return None
+
+
+def _fits(step: Step, record: Record) -> bool:
+    return {o.name for o in step.outputs} <= set(record.outputs)
+
+
+def check_names(steps: Iterable[Step], wanted: Sequence[str]) -> None:
+    """Check names of steps that a person has typed.
+
+    :raises PipelineError: the pipeline has no step of that name.
+    """
+    known = [step.name for step in steps]
+    for name in wanted:
+        if name not in known:
+            raise PipelineError(
+                f"there is no step {name!r}; the pipeline has {', '.join(map(repr, dict.fromkeys(known)))}"
+            )
+
+
+def duration(seconds: float) -> str:
+    """A length of time as a person says it: ``45 s``, ``12 min``, ``3.5 h``, ``7 days``."""
+    for limit, size, unit in ((90, 1, "s"), (5400, 60, "min"), (172_800, 3600, "h")):
+        if seconds < limit:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds / 86_400:.3g} days"

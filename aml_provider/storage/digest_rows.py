@@ -1,0 +1,179 @@
+"""The file behind the digest cache: one row per folder, in SQLite. Whatever is wrong with it, no caller gets an error."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import TypeVar
+
+from blake3 import blake3
+
+_log = logging.getLogger(__name__)
+_T = TypeVar("_T")
+_LOCK_SECONDS = 2.0
+_CHECK_BYTES = 16
+# SQLite's own limit is a billion bytes.
+_MAX_ROW = 500_000_000
+_KEEP_DAYS = 90
+_MAX_ROWS = 200_000
+# Errors that say that the file cannot be used as things stand, not that it is damaged.
+_PASSING = ("locked", "busy", "readonly", "full", "disk i/o error", "unable to open")
+_SCHEMA = (
+    "CREATE TABLE IF NOT EXISTS folders_1 (id INTEGER PRIMARY KEY, used INTEGER NOT NULL, body BLOB NOT NULL)",
+    "CREATE INDEX IF NOT EXISTS folders_1_used ON folders_1 (used)",
+)
+
+
+class DigestRows:
+    """Bytes by folder.
+
+    :param file: the database; made when it is missing, made anew when it is damaged.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._database: sqlite3.Connection | None = None
+        self._inode: int | None = None
+        self._process = os.getpid()
+        self._lock = threading.RLock()
+        self._off = False
+        self._renewed = False
+        self._unused: set[int] = set()
+
+    def read(self, folder: bytes) -> bytes:
+        """What is kept for the folder; empty when that is nothing."""
+        return self._try(lambda database: self._body(database, folder), b"")
+
+    def update(self, folders: Collection[bytes], change: Callable[[bytes, bytes], bytes]) -> None:
+        """Change what is kept for some folders, in one transaction.
+
+        :param change: from a folder and what is kept for it to what is to be kept.
+        """
+        if folders or self._unused:
+            self._try(lambda database: self._update(database, folders, change), None)
+
+    def close(self) -> None:
+        """Let go of the file; the next use opens it again."""
+        with self._lock:
+            database, self._database = self._database, None
+            if database is None or self._process != os.getpid():
+                return
+            try:
+                database.close()
+            except sqlite3.Error as error:
+                _log.debug("closing %s: %s", self._file, error)
+
+    # --- rows -----------------------------------------------------------------------------------------------
+
+    def _body(self, database: sqlite3.Connection, folder: bytes) -> bytes:
+        row_id = _row_id(folder)
+        row = database.execute("SELECT body, used FROM folders_1 WHERE id = ?", (row_id,)).fetchone()
+        if row is None:
+            return b""
+        body, used = row
+        if not isinstance(body, bytes) or body[:_CHECK_BYTES] != _check(folder, body[_CHECK_BYTES:]):
+            _log.warning("digest cache %s: a row is damaged; its files are read again", self._file)
+            return b""
+        if used != _today():
+            self._unused.add(row_id)
+        return body[_CHECK_BYTES:]
+
+    def _update(
+        self, database: sqlite3.Connection, folders: Collection[bytes], change: Callable[[bytes, bytes], bytes]
+    ) -> None:
+        database.execute("BEGIN IMMEDIATE")
+        try:
+            today = _today()
+            database.executemany("UPDATE folders_1 SET used = ? WHERE id = ?", [(today, i) for i in self._unused])
+            for folder in folders:
+                body = change(folder, self._body(database, folder))
+                if len(body) <= _MAX_ROW:
+                    row = (_row_id(folder), today, _check(folder, body) + body)
+                    database.execute("INSERT OR REPLACE INTO folders_1 VALUES (?, ?, ?)", row)
+            _prune(database, today)
+            database.execute("COMMIT")
+            self._unused.clear()
+        finally:
+            if database.in_transaction:
+                database.execute("ROLLBACK")
+
+    # --- file -----------------------------------------------------------------------------------------------
+
+    def _try(self, work: Callable[[sqlite3.Connection], _T], otherwise: _T) -> _T:
+        with self._lock:
+            while not self._off:
+                try:
+                    return work(self._opened())
+                # A damaged file makes SQLite's Python module raise more than its own errors.
+                except (sqlite3.Error, OSError, ValueError, OverflowError, MemoryError) as error:
+                    self._failed(error)
+            return otherwise
+
+    def _opened(self) -> sqlite3.Connection:
+        if self._process != os.getpid():
+            # Forked: the connection is the parent's.
+            self._database, self._process = None, os.getpid()
+        if self._database is None:
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            self._inode = None
+            self._database = database = sqlite3.connect(
+                self._file, timeout=_LOCK_SECONDS, isolation_level=None, check_same_thread=False
+            )
+            self._inode = self._file.stat().st_ino
+            # Readers and a writer do not wait for each other; after a power cut the newest rows may be missing.
+            with contextlib.suppress(sqlite3.OperationalError):  # another process is doing it at this moment
+                database.execute("PRAGMA journal_mode = WAL")
+            database.execute("PRAGMA synchronous = NORMAL")
+            database.execute("PRAGMA cell_size_check = ON")
+            for statement in _SCHEMA:
+                database.execute(statement)
+        return self._database
+
+    def _failed(self, error: Exception) -> None:
+        self.close()
+        message = str(error).lower()
+        if self._renewed or not isinstance(error, sqlite3.Error) or any(word in message for word in _PASSING):
+            self._off = True
+            _log.warning("digest cache %s cannot be used: %s; files are read again each time", self._file, error)
+            return
+        self._renewed = True
+        _log.warning("digest cache %s is damaged (%s); it is made anew", self._file, error)
+        try:
+            # Another process may have renewed it already.
+            if self._inode in (None, self._file.stat().st_ino):
+                for suffix in ("", "-wal", "-shm"):
+                    self._file.with_name(self._file.name + suffix).unlink(missing_ok=True)
+        except OSError as problem:
+            _log.debug("removing %s: %s", self._file, problem)
+
+
+def _prune(database: sqlite3.Connection, today: int) -> None:
+    """Once a day, forget folders that nobody has asked for in a long time, and the oldest when there are many."""
+    if database.execute("PRAGMA user_version").fetchone()[0] == today:
+        return
+    database.execute(f"PRAGMA user_version = {today:d}")
+    database.execute("DELETE FROM folders_1 WHERE used < ?", (today - _KEEP_DAYS,))
+    (count,) = database.execute("SELECT count(*) FROM folders_1").fetchone()
+    if count > _MAX_ROWS:
+        database.execute(
+            "DELETE FROM folders_1 WHERE id IN (SELECT id FROM folders_1 ORDER BY used LIMIT ?)", (count - _MAX_ROWS,)
+        )
+
+
+def _row_id(folder: bytes) -> int:
+    # A collision is harmless: the check covers the folder's path.
+    return int.from_bytes(blake3(folder).digest(8), "little", signed=True)
+
+
+def _check(folder: bytes, body: bytes) -> bytes:
+    return blake3(b"%d:%b" % (len(folder), folder)).update(body).digest(_CHECK_BYTES)
+
+
+def _today() -> int:
+    return int(time.time() // 86_400)

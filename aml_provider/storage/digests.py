@@ -1,0 +1,210 @@
+"""Identity of data: BLAKE3 of files and folders.
+
+The identity of a folder is the names below it and the contents of its files, nothing else: not times, modes or owners,
+not where the folder is or what it is called. Links are followed; a link to nowhere counts as its text, a link back to a
+folder above as how far above. Empty folders count.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from blake3 import blake3
+
+from aml_provider.spec.errors import PipelineError
+
+from .digest_cache import DigestCache
+from .hashing import FileStamp, Hashed, check_regular, hash_files, shown, unreadable
+from .tree_walk import walk
+
+__all__ = [
+    "Content",
+    "FileStamp",
+    "TreeEntry",
+    "content_of",
+    "entries_of",
+    "file_digest",
+    "file_digests",
+    "file_identity",
+    "tree_digest",
+]
+
+# Whoever changes what is hashed changes these, so that an old and a new digest never mean the same.
+_FILE = "aml_provider.storage.digests 1 file"
+_TREE = "aml_provider.storage.digests 1 tree"
+_TRIES = 4
+_BOOKKEEPING = frozenset({".aml"})
+
+
+@dataclass(frozen=True)
+class Content:
+    """Identity of what is at a place.
+
+    :param digest: 64 hexadecimal digits; a file and a folder never share one.
+    :param files: how many files there are; links to nowhere are among them.
+    :param bytes: how big the files are together.
+    """
+
+    digest: str
+    is_file: bool
+    files: int
+    bytes: int
+
+
+@dataclass(frozen=True)
+class TreeEntry:
+    """A file of a folder.
+
+    :param relative: its path in the folder, with forward slashes; bytes that are not UTF-8 are surrogate escapes. An
+        empty folder, or a folder link that leads back up, ends in a slash.
+    :param digest: of its content alone.
+    """
+
+    relative: str
+    digest: str
+    size: int
+
+
+def file_digest(path: Path, cache: DigestCache | None = None) -> str:
+    """BLAKE3 of a file's content, as ``b3sum`` prints it.
+
+    :raises FileNotFoundError: there is no file.
+    :raises PipelineError: it is no regular file, cannot be read, or goes on changing while it is read.
+    """
+    return file_digests([path], cache)[0]
+
+
+def file_digests(paths: Sequence[Path], cache: DigestCache | None = None) -> list[str]:
+    """:func:`file_digest` of many files, read side by side."""
+    folders: dict[bytes, dict[bytes, FileStamp]] = {}
+    places = []
+    for path in paths:
+        folder, name = _split(path)
+        file = os.path.join(folder, name)
+        status = _status(file)
+        check_regular(file, status)
+        folders.setdefault(folder, {})[name] = FileStamp.of(status)
+        places.append((folder, name))
+    found = _digests(folders, cache)
+    return [found[place][0] for place in places]
+
+
+def content_of(path: Path, cache: DigestCache | None = None, *, ignore: frozenset[str] = _BOOKKEEPING) -> Content:
+    """Identity of the file or folder at ``path``.
+
+    :param ignore: names that do not count directly in the folder.
+    :raises FileNotFoundError: there is nothing.
+    :raises PipelineError: something in it is neither file, folder nor link, cannot be read, or goes on changing.
+    """
+    folder, name = _split(path)
+    place = os.path.join(folder, name)
+    status = _status(place)
+    if stat.S_ISDIR(status.st_mode):
+        entries = entries_of(path, cache, ignore=ignore)
+        digest = tree_digest((e.relative, e.digest) for e in entries)
+        files = sum(not e.relative.endswith("/") for e in entries)
+        return Content(digest, False, files, sum(e.size for e in entries))
+    check_regular(place, status)
+    digest, size = _digests({folder: {name: FileStamp.of(status)}}, cache)[folder, name]
+    return Content(file_identity(digest), True, 1, size)
+
+
+def entries_of(
+    path: Path, cache: DigestCache | None = None, *, ignore: frozenset[str] = _BOOKKEEPING
+) -> list[TreeEntry]:
+    """What is in a folder, sorted by the bytes of the names; parameters and errors as :func:`content_of`."""
+    top = os.path.abspath(os.fsencode(path))
+    ignored = frozenset(map(os.fsencode, ignore))
+    for _ in range(_TRIES):
+        status = _status(top)
+        if not stat.S_ISDIR(status.st_mode):
+            raise PipelineError(f"{shown(top)} is no folder; give the path of a folder.")
+        try:
+            return _entries(top, status, ignored, cache)
+        except (FileNotFoundError, NotADirectoryError):
+            # Listed, and gone when it was to be read: what is there now is listed again.
+            continue
+    raise PipelineError(
+        f"folder {shown(top)} changes while it is read: files go away; wait until whatever writes there has ended, "
+        "and try again."
+    )
+
+
+def tree_digest(entries: Iterable[tuple[str, str]]) -> str:
+    """Identity of a tree, from what each name below it stands for.
+
+    :param entries: ``(relative path, digest)`` in any order.
+    """
+    pairs = sorted((_bytes(relative), _bytes(digest)) for relative, digest in entries)
+    # The lengths keep ("ab", "c") and ("a", "bc") apart.
+    parts = [b"%d:%d:%b%b" % (len(name), len(digest), name, digest) for name, digest in pairs]
+    return blake3(b"%d;" % len(pairs) + b"".join(parts), derive_key_context=_TREE).hexdigest()
+
+
+def file_identity(digest: str) -> str:
+    """The :attr:`Content.digest` of a single file whose own digest is given."""
+    return blake3(_bytes(digest), derive_key_context=_FILE).hexdigest()
+
+
+def _entries(
+    top: bytes, status: os.stat_result, ignore: frozenset[bytes], cache: DigestCache | None
+) -> list[TreeEntry]:
+    found: list[tuple[bytes, str, int]] = []
+    prefixes: dict[bytes, bytes] = {}
+    folders: dict[bytes, dict[bytes, FileStamp]] = {}
+    for folder in walk(top, status, ignore):
+        found += [(mark.relative, mark.digest, 0) for mark in folder.marks]
+        if folder.files:
+            prefixes[folder.path] = folder.prefix
+            folders[folder.path] = folder.files
+    if cache is not None:
+        for path, files in folders.items():
+            cache.listed(path, files.keys())
+    for (path, name), (digest, size) in _digests(folders, cache).items():
+        found.append((prefixes[path] + name, digest, size))
+    found.sort()
+    return [TreeEntry(relative.decode("utf-8", "surrogateescape"), digest, size) for relative, digest, size in found]
+
+
+def _digests(
+    folders: dict[bytes, dict[bytes, FileStamp]], cache: DigestCache | None
+) -> dict[tuple[bytes, bytes], tuple[str, int]]:
+    """Digest and size by folder and name; only what the cache does not know is read."""
+    found: dict[tuple[bytes, bytes], tuple[str, int]] = {}
+    unknown: list[tuple[bytes, bytes]] = []
+    for folder, files in folders.items():
+        known = {} if cache is None else cache.lookup(folder, files)
+        for name, stamp in files.items():
+            digest = known.get(name)
+            if digest is None:
+                unknown.append((folder, name))
+            else:
+                found[folder, name] = (digest, stamp.size)
+    hashed: Hashed
+    for place, hashed in zip(unknown, hash_files([os.path.join(*place) for place in unknown]), strict=True):
+        found[place] = (hashed.digest, hashed.stamp.size)
+        if cache is not None:
+            cache.remember(*place, hashed)
+    return found
+
+
+def _split(path: Path) -> tuple[bytes, bytes]:
+    return os.path.split(os.path.abspath(os.fsencode(path)))
+
+
+def _status(path: bytes) -> os.stat_result:
+    try:
+        return os.stat(path)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise FileNotFoundError(error.errno, "there is no such file or folder", os.fsdecode(path)) from error
+    except OSError as error:
+        raise unreadable(path, error) from error
+
+
+def _bytes(text: str) -> bytes:
+    # Not os.fsencode, which depends on the machine's locale.
+    return text.encode("utf-8", "surrogateescape")

@@ -1,0 +1,1 @@
+"""What Airflow's triggerer waits for in the place of tasks."""
