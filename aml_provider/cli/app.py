@@ -20,6 +20,14 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 PipelineFile = Annotated[Path, typer.Argument(metavar="FILE", help="a pipeline file: .py or .ipynb")]
+Parameters = Annotated[
+    list[str] | None, typer.Option("-p", "--parameter", metavar="NAME=VALUE", help="a pipeline parameter's value")
+]
+Regenerate = Annotated[bool, typer.Option("--regenerate", help="run every step, whatever has been computed before")]
+AssumeUnchanged = Annotated[
+    list[str] | None,
+    typer.Option("--assume-unchanged", metavar="STEP", help="take this step's latest result, whatever has changed"),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="print JSON")]
 
 
@@ -35,22 +43,29 @@ def run_app() -> None:
 @app.command()
 def run(
     file: PipelineFile,
-    parameter: Annotated[
-        list[str] | None, typer.Option("-p", "--parameter", metavar="NAME=VALUE", help="a pipeline parameter's value")
-    ] = None,
+    parameter: Parameters = None,
     experiment: Annotated[str | None, typer.Option(help="experiment name instead of the file's")] = None,
+    regenerate: Regenerate = False,
+    assume_unchanged: AssumeUnchanged = None,
     as_json: AsJson = False,
 ) -> None:
     """Run every pipeline that FILE submits, and follow it to its end."""
     from aml_provider.cli.run import run_pipelines
+    from aml_provider.submission.overrides import Overrides
 
+    overrides = Overrides(_values(parameter), experiment, regenerate, tuple(assume_unchanged or ()))
+    sys.exit(run_pipelines(file, overrides, as_json))
+
+
+def _values(parameters: list[str] | None) -> dict[str, str]:
+    """Parameter values as typed, by name."""
     values: dict[str, str] = {}
-    for item in parameter or []:
+    for item in parameters or []:
         name, equals, value = item.partition("=")
         if not equals:
             raise typer.BadParameter(f"{item!r} is not NAME=VALUE", param_hint="-p")
         values[name] = value
-    sys.exit(run_pipelines(file, values, experiment, as_json))
+    return values
 
 
 @app.command()

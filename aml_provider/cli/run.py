@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import sys
 from pathlib import Path
@@ -19,8 +20,10 @@ from aml_provider.submission.overrides import Overrides, overriding
 INTERRUPTED = 130
 
 
-def run_pipelines(file: Path, parameters: dict[str, str], experiment: str | None, as_json: bool) -> int:
+def run_pipelines(file: Path, overrides: Overrides, as_json: bool) -> int:
     """Run the pipelines that ``file`` submits.
+
+    :param overrides: what the command line says, which wins over the file.
 
     :return: the exit code: 0 when every run finished.
     """
@@ -32,7 +35,7 @@ def run_pipelines(file: Path, parameters: dict[str, str], experiment: str | None
     with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
         try:
             try:
-                with overriding(Overrides(parameters, experiment)):
+                with overriding(overrides):
                     code = run_file(file)
             except AmlError as e:
                 if isinstance(e.__cause__, KeyboardInterrupt):
@@ -93,6 +96,7 @@ def _result(run: RunBackend) -> dict[str, Any]:
                 "seconds": round(s.seconds, 3) if s.seconds is not None else None,
                 "outputs": {n: {"datastore": o.datastore, "path": o.path} for n, o in s.outputs.items()},
                 "metrics": s.metrics,
+                "reused": dataclasses.asdict(s.reused) if s.reused is not None else None,
                 **({"error": s.error} if s.error else {}),
             }
             for s in run.steps()

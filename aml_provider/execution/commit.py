@@ -11,14 +11,14 @@ from typing import Any
 from aml_provider.execution import data
 from aml_provider.execution.prepare import discard_attempts
 from aml_provider.execution.recording import commit_record
+from aml_provider.execution.registering import register
 from aml_provider.reuse.contents import Contents
 from aml_provider.runs.binding import StepRun
 from aml_provider.runs.errors import StepError
 from aml_provider.runs.layout import AttemptFolder, write_json
-from aml_provider.spec.models import DataLocation, DataMode, Registration, StepOutput, StoredOutput
+from aml_provider.spec.models import DataLocation, DataMode, StepOutput, StoredOutput
 from aml_provider.storage.datastores import store_for
 from aml_provider.storage.digest_cache import DigestCache
-from aml_provider.storage.registry import DATASETS, Registry
 from aml_provider.tracking.journal import metrics_of, read_events
 
 
@@ -33,7 +33,7 @@ def commit_success(run: StepRun, attempt: AttemptFolder, report: dict[str, Any])
     for output in run.step.outputs:
         places[output.name] = _publish(run, attempt, output)
         if output.registration is not None:
-            register(run, output.registration, places[output.name])
+            register(run.binding.workspace, output.registration, places[output.name])
     with DigestCache(run.binding.digest_cache) as cache:
         contents = Contents(run.binding.workspace, cache)
         outputs = {name: contents.stored(place) for name, place in places.items()}
@@ -113,15 +113,6 @@ def _publish(run: StepRun, attempt: AttemptFolder, output: StepOutput) -> DataLo
     else:
         _merge(run, output, staged, final)
     return place
-
-
-def register(run: StepRun, wanted: Registration, place: DataLocation) -> None:
-    """A dataset version for a finished output; doing it again for the same place makes no second one."""
-    registry = Registry.of(run.binding.workspace, DATASETS)
-    content = {"type": "file", "locations": [{"datastore": place.datastore, "path": place.path}], "tabular": None}
-    known = registry.versions(wanted.name)
-    if not known or any(known[-1][1].get(key) != value for key, value in content.items()):
-        registry.add(wanted.name, {**content, "description": wanted.description, "tags": dict(wanted.tags)})
 
 
 def _make_links_relative(staged: Path, roots: tuple[str, ...]) -> None:

@@ -6,6 +6,7 @@ import logging
 import time
 from typing import Any
 
+from aml_provider.execution.registering import register
 from aml_provider.reuse.contents import Contents
 from aml_provider.reuse.errors import UnknownIngredientError
 from aml_provider.reuse.fingerprint import Fingerprint, declared_name
@@ -121,13 +122,19 @@ def _lineage(run: StepRun) -> dict[str, Any]:
     return {"overridden": overridden} if overridden else {}
 
 
-def reused_result(run: StepRun, decision: Decision) -> dict[str, Any]:
-    """The result of a step for which an earlier one stands: that one's outputs and metrics, and whose it is."""
+def adopt(run: StepRun, decision: Decision) -> dict[str, Any]:
+    """Let an earlier result stand for a step's: its outputs are registered as the step's own would be.
+
+    :return: the step's result: that one's outputs and metrics, and whose they are.
+    """
     record = decision.record
     assert record is not None
+    for output in run.step.outputs:
+        if output.registration is not None:
+            register(run.binding.workspace, output.registration, decision.outputs[output.name])
     now = time.time()
     return {
-        "attempt": 0,
+        "attempt": run.folder.latest,
         "state": "Finished",
         "name": run.step.name,
         "step_run_id": run.step_run_id,

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from aml_provider.execution.recording import reused_result
+from aml_provider.execution.recording import adopt
 from aml_provider.reuse.claims import Claim, Claims, Lease
 from aml_provider.reuse.explain import nearest
 from aml_provider.reuse.fingerprint import Fingerprint
-from aml_provider.reuse.plan import Decision, Planner, Verdict
+from aml_provider.reuse.plan import Decision, Options, Planner, Verdict
 from aml_provider.reuse.records import ReuseIndex
 from aml_provider.runs.binding import StepRun
 from aml_provider.runs.layout import AttemptFolder, read_json, write_json
@@ -80,12 +80,14 @@ def settle(
             lease.release()
             decision = again
         assert decision.record is not None
-        write_json(run.folder.result_file, reused_result(run, decision))
+        write_json(run.folder.result_file, adopt(run, decision))
         return Reused(decision)
 
 
 def _decide(run: StepRun, cache: DigestCache, forced: str | None) -> Decision:
-    planner = Planner(run.binding, run.parameters, cache=cache)
+    asked = run.run_folder.plan().get("options") or {}
+    options = Options(assume_unchanged=tuple(asked.get("assume_unchanged") or ()))
+    planner = Planner(run.binding, run.parameters, options, cache=cache)
     return planner.decide(run) if forced is None else planner.fingerprinted(run)
 
 

@@ -18,6 +18,7 @@ from aml_provider.runs.binding import PipelineBinding, StepRun
 from aml_provider.runs.errors import StepError, StepFailedError, StepInterruptedError, StepProblem
 from aml_provider.spec.errors import AmlError
 from aml_provider.spec.models import Step, StoredOutput
+from aml_provider.spec.names import HEAD_KEY
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
     from aml_provider.runs.layout import AttemptFolder
 
 METRICS_XCOM = "metrics"
-#: The task that decides about reuse; its XCom has the outputs of the steps that it skipped.
-HEAD = "reuse"
 
 
 class StepTask:
@@ -60,7 +59,7 @@ class StepTask:
 
         def outputs_of(key: str) -> Mapping[str, StoredOutput]:
             # A step that the head task skipped has pushed nothing itself.
-            value = ti.xcom_pull(task_ids=key) or (ti.xcom_pull(task_ids=HEAD) or {}).get(key) or {}
+            value = ti.xcom_pull(task_ids=key) or (ti.xcom_pull(task_ids=HEAD_KEY) or {}).get(key) or {}
             return {name: StoredOutput.model_validate(place) for name, place in value.items()}
 
         # Airflow's params hold everything in the run's conf, which may say more than values.
@@ -146,14 +145,10 @@ class StepTask:
         plan = run.run_folder.plan()
         if (plan.get("options") or {}).get("regenerate"):
             return "this run regenerates all outputs"
-        decided = (plan.get("steps") or {}).get(run.step.key) or {}
-        if decided.get("verdict") == "reuse":
+        if "result" in ((plan.get("steps") or {}).get(run.step.key) or {}):
             return "it was cleared, so it runs although there is an earlier result"
-        ti = context["ti"]
-        # Airflow gives a task new tries when a person clears it.
-        cleared = ti.max_tries > (self.retries or 0)
-        attempts = run.folder.attempts()
-        if cleared and attempts and attempts[-1].path.stat().st_mtime > float(plan.get("decided") or 0):
+        # Airflow gives a task new tries when a person clears it. If the head task was cleared too, it has decided anew.
+        if context["ti"].max_tries > (self.retries or 0) and run.folder.touched() > float(plan.get("decided") or 0):
             return "it was cleared, so it runs although there may be an earlier result"
         return None
 

@@ -16,7 +16,6 @@ from aml_provider.reuse.canonical import digest
 from aml_provider.reuse.contents import Contents
 from aml_provider.reuse.environments import EnvironmentIdentity, EnvironmentLocks, local_identity
 from aml_provider.reuse.errors import UnknownIngredientError
-from aml_provider.reuse.images import image_identity
 from aml_provider.reuse.sources import Code, Sources
 from aml_provider.runs.binding import PipelineBinding, StepRun
 from aml_provider.spec.models import (
@@ -126,6 +125,8 @@ class Fingerprinter:
             return EnvironmentIdentity(True, {"kind": "declared", "name": label}, None, None, None)
         if compute.kind is ComputeKind.LOCAL:
             return local_identity(step.environment, self._locks)
+        from aml_provider.reuse.images import image_identity
+
         image = step.environment.image if step.environment and step.environment.image else compute.image
         if not image:
             raise UnknownIngredientError("there is no image for it")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
@@ -13,7 +13,8 @@ from aml_provider.reuse.errors import UnknownIngredientError
 from aml_provider.reuse.fingerprint import Fingerprint, Fingerprinter
 from aml_provider.reuse.records import Record, ReuseIndex
 from aml_provider.runs.binding import PipelineBinding, StepRun
-from aml_provider.spec.errors import AmlError, PipelineError
+from aml_provider.spec.errors import AmlError
+from aml_provider.spec.graph import check_step_names
 from aml_provider.spec.models import Step, StoredOutput
 from aml_provider.storage.digest_cache import DigestCache
 
@@ -87,6 +88,18 @@ class Plan:
         """How long the reused steps took when they ran."""
         return sum(d.record.seconds or 0.0 for d in self.of(Verdict.REUSE) if d.record is not None)
 
+    @property
+    def summary(self) -> str:
+        """The plan in one line."""
+        counts = {v: len(self.of(v)) for v in Verdict}
+        saved = f", which saves {duration(self.saved_seconds)}" if counts[Verdict.REUSE] else ""
+        said = f"{counts[Verdict.REUSE]} of {len(self.decisions)} steps reused{saved}"
+        if counts[Verdict.RUN]:
+            said += f"; {counts[Verdict.RUN]} to run"
+        if counts[Verdict.DEPENDS]:
+            said += f"; {counts[Verdict.DEPENDS]} depending on what these write"
+        return said
+
 
 def stored_outputs(record: Record) -> dict[str, StoredOutput]:
     """Where a record's outputs are."""
@@ -123,7 +136,7 @@ class Planner:
         :raises PipelineError: ``assume_unchanged`` names a step that the pipeline does not have.
         """
         spec = self._binding.spec
-        check_names(spec.steps, self._options.assume_unchanged)
+        check_step_names(spec, self._options.assume_unchanged)
         self._pins = self.index.pins()
         undecided = list(spec.steps)
         while undecided:
@@ -252,19 +265,6 @@ class Planner:
 
 def _fits(step: Step, record: Record) -> bool:
     return {o.name for o in step.outputs} <= set(record.outputs)
-
-
-def check_names(steps: Iterable[Step], wanted: Sequence[str]) -> None:
-    """Check names of steps that a person has typed.
-
-    :raises PipelineError: the pipeline has no step of that name.
-    """
-    known = [step.name for step in steps]
-    for name in wanted:
-        if name not in known:
-            raise PipelineError(
-                f"there is no step {name!r}; the pipeline has {', '.join(map(repr, dict.fromkeys(known)))}"
-            )
 
 
 def duration(seconds: float) -> str:

@@ -94,6 +94,18 @@ class StepFolder:
         """The committed result, ``None`` before the step ended."""
         return read_json(self.result_file)
 
+    @property
+    def latest(self) -> int:
+        """The number of the newest attempt, 0 when there is none."""
+        attempts = self.attempts()
+        return attempts[-1].number if attempts else 0
+
+    def touched(self) -> float:
+        """When the step was last started or ended in this run, in seconds since the epoch; 0.0: not yet."""
+        attempts = self.attempts()
+        places = [self.result_file, *(a.path for a in attempts[-1:])]
+        return max((p.stat().st_mtime for p in places if p.exists()), default=0.0)
+
     def attempt(self, number: int) -> AttemptFolder:
         """The folder of attempt ``number`` (Airflow's try number when it was started)."""
         return AttemptFolder(self.path / "attempts" / str(number), number)
@@ -110,6 +122,11 @@ class RunFolder:
     """One pipeline run."""
 
     path: Path
+
+    @property
+    def store_root(self) -> Path:
+        """The root of the run store that it is in."""
+        return self.path.parents[2]
 
     def step(self, key: str) -> StepFolder:
         return StepFolder(self.path / "steps" / key)
@@ -131,11 +148,11 @@ class RunFolder:
 
     def result(self, key: str) -> dict[str, Any] | None:
         """How a step ended: its own result, or the earlier one that the head task took for it."""
-        own = self.step(key).result()
-        if own is not None:
-            return own
-        reused: dict[str, Any] | None = self.plan().get("steps", {}).get(key, {}).get("result")
-        return reused
+        planned: dict[str, Any] | None = self.plan().get("steps", {}).get(key, {}).get("result")
+        # An attempt that came later was made because somebody cleared the step.
+        if planned is not None and planned["attempt"] >= self.step(key).latest:
+            return planned
+        return self.step(key).result()
 
     def reused(self, key: str) -> bool:
         """Whether an earlier result stands for this step's."""

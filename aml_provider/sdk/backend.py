@@ -34,8 +34,25 @@ class OutputInfo:
 
 
 @dataclass(frozen=True)
+class ReusedInfo:
+    """The earlier run whose result stands for a step's.
+
+    :param seconds: how long the step took there.
+    :param reason: why it may, in words.
+    """
+
+    pipeline_run_id: str
+    step_run_id: str
+    seconds: float
+    reason: str
+
+
+@dataclass(frozen=True)
 class StepInfo:
-    """A step of a run, as it is now; times are seconds since the epoch."""
+    """A step of a run, as it is now; times are seconds since the epoch.
+
+    :param reused: ``None`` for a step that is or was run.
+    """
 
     key: str
     name: str
@@ -46,6 +63,7 @@ class StepInfo:
     outputs: dict[str, OutputInfo] = field(default_factory=dict)
     metrics: dict[str, Any] = field(default_factory=dict)
     error: str | None = None
+    reused: ReusedInfo | None = None
 
     @property
     def seconds(self) -> float | None:

@@ -47,17 +47,25 @@ def _changes(steps: list[StepInfo], printed: dict[str, RunState]) -> None:
 
 
 def _after(step: StepInfo) -> str:
+    if step.reused is not None:
+        return f", reused from run {step.reused.pipeline_run_id}: {step.reused.reason}"
     return "" if step.seconds is None or not step.state.is_final else f" after {step.seconds:.1f} s"
 
 
 def table(backend: RunBackend, state: RunState, out: TextIO) -> None:
-    """Print every step with its state, its seconds and its metrics."""
+    """Print every step with its state, its seconds, what reuse saved and its metrics."""
     steps = backend.steps()
     width = max([len("step"), *(len(step.name) for step in steps)])
-    print(f"\n  {'step':<{width}}  {'state':<10}  {'seconds':>8}  metrics", file=out)
+    print(f"\n  {'step':<{width}}  {'state':<10}  {'seconds':>8}  {'saved':>8}  metrics", file=out)
     for step in steps:
-        seconds = "" if step.seconds is None else f"{step.seconds:.1f}"
-        print(f"  {step.name:<{width}}  {step.state.value:<10}  {seconds:>8}  {_metrics(step)}".rstrip(), file=out)
+        how, seconds, saved = step.state.value, "" if step.seconds is None else f"{step.seconds:.1f}", ""
+        if step.reused is not None:
+            how, seconds, saved = "Reused", "", f"{step.reused.seconds:.1f}"
+        print(f"  {step.name:<{width}}  {how:<10}  {seconds:>8}  {saved:>8}  {_metrics(step)}".rstrip(), file=out)
+    reused = [step.reused for step in steps if step.reused is not None]
+    if reused:
+        seconds = f"{sum(r.seconds for r in reused):.1f}"
+        print(f"{len(reused)} of {len(steps)} steps reused, which saved {seconds} s", file=out)
     print(f"Pipeline run {backend.pipeline_run_id} {state.value}", file=out, flush=True)
 
 

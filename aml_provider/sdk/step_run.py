@@ -85,8 +85,14 @@ class StepRun(StepFiles, Run):
         return {"error": {"error": {"code": "UserError", "message": step_failure_text(self._backend, step)}}}
 
     def get_properties(self) -> dict[str, str]:
-        """Where the step run is in Airflow."""
-        return {**super().get_properties(), "airflow.task_id": self._key, "azureml.pipelinerunid": self.pipeline_run_id}
+        """Where the step run is in Airflow; for a reused step, in v1's words, whose result it has."""
+        own = {**super().get_properties(), "airflow.task_id": self._key, "azureml.pipelinerunid": self.pipeline_run_id}
+        reused = self._info.reused
+        if reused is not None:
+            own["azureml.isreused"] = "true"
+            own["azureml.reusedrunid"] = reused.step_run_id
+            own["azureml.reusedpipelinerunid"] = reused.pipeline_run_id
+        return own
 
     def get_metrics(
         self, name: str | None = None, recursive: bool = False, run_type: Any = None, populate: bool = False

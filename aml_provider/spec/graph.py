@@ -103,3 +103,14 @@ def check_spec(spec: PipelineSpec) -> None:
     cycle = find_cycle(keys, upstream)
     if cycle is not None:
         raise PipelineError(cycle_message([steps[key].name for key in cycle]))
+
+
+def check_step_names(spec: PipelineSpec, wanted: Iterable[str]) -> None:
+    """Check names of steps that a person has typed.
+
+    :raises PipelineError: the pipeline has no step of that name.
+    """
+    known = dict.fromkeys(step.name for step in spec.steps)
+    for name in wanted:
+        if name not in known:
+            raise PipelineError(f"there is no step {name!r}; the pipeline has {', '.join(map(repr, known))}")

@@ -365,6 +365,16 @@ class PipelineSpec(Model):
                 return step
         raise KeyError(key)
 
+    @property
+    def run_options(self) -> dict[str, Any]:
+        """What a run can be told besides its parameters, and what it does when it is not; a parameter's name is its."""
+        options = {
+            "regenerate_outputs": self.submit.regenerate_outputs,
+            "assume_unchanged": list(self.submit.assume_unchanged),
+        }
+        taken = {p.name for p in self.parameters}
+        return {name: value for name, value in options.items() if name not in taken}
+
     def to_json(self) -> str:
         """Canonical JSON: the same pipeline always gives the same text."""
         return json.dumps(self.model_dump(mode="json"), sort_keys=True, ensure_ascii=False, separators=(",", ":"))

@@ -9,8 +9,10 @@ from collections.abc import Iterable
 from aml_provider.spec.errors import PipelineError
 
 MAX_KEY = 250
-#: Tasks that every DAG has besides the author's steps.
-RESERVED_KEYS = frozenset({"reuse", "pipeline_end"})
+#: Tasks that every DAG has besides the author's steps: the one that decides what is reused, and the closing one.
+HEAD_KEY = "reuse"
+END_KEY = "pipeline_end"
+RESERVED_KEYS = frozenset({HEAD_KEY, END_KEY})
 
 _ILLEGAL = re.compile(r"[^A-Za-z0-9_.-]+")
 _DATA_NAME = re.compile(r"[A-Za-z0-9_]+")

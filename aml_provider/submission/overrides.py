@@ -10,15 +10,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from aml_provider.spec.errors import ParameterError, UnknownParameterError
+from aml_provider.spec.graph import check_step_names
 from aml_provider.spec.models import Parameter, ParameterType, PipelineSpec
 
 
 @dataclass(frozen=True)
 class Overrides:
-    """Parameter values as typed (text), and another experiment name."""
+    """Parameter values as typed (text), another experiment name, and what is to be run or not whatever has changed."""
 
     parameters: dict[str, str] = field(default_factory=dict)
     experiment: str | None = None
+    regenerate: bool = False
+    assume_unchanged: tuple[str, ...] = ()
 
 
 NONE = Overrides()
@@ -40,9 +43,10 @@ def apply_overrides(spec: PipelineSpec) -> PipelineSpec:
 
     :raises UnknownParameterError: the pipeline has no such parameter.
     :raises ParameterError: the text is no value of the parameter's type.
+    :raises PipelineError: it has no step of a name that is to be assumed unchanged.
     """
     overrides = _active.get()
-    if not overrides.parameters and overrides.experiment is None:
+    if overrides == NONE:
         return spec
     known = {p.name: p for p in spec.parameters}
     values = dict(spec.submit.parameters)
@@ -52,7 +56,12 @@ def apply_overrides(spec: PipelineSpec) -> PipelineSpec:
                 f"unknown pipeline parameter {name!r}; this pipeline has {', '.join(sorted(known)) or 'none'}"
             )
         values[name] = parsed(known[name], text)
+    check_step_names(spec, overrides.assume_unchanged)
     update: dict[str, Any] = {"parameters": values}
+    if overrides.regenerate:
+        update["regenerate_outputs"] = True
+    if overrides.assume_unchanged:
+        update["assume_unchanged"] = overrides.assume_unchanged
     if overrides.experiment is not None:
         update["experiment"] = overrides.experiment
     return spec.model_copy(update={"submit": spec.submit.model_copy(update=update)})

@@ -76,7 +76,7 @@ class RecordedRun:
         infos = []
         for step in self.record["steps"]:
             key = step["task_id"]
-            result = RunFolder(self._folder).step(key).result() or {}
+            result = RunFolder(self._folder).result(key) or {}
             known = {"Finished": RunState.FINISHED, "Failed": RunState.FAILED}.get(result.get("state", ""))
             state = known or step_state(end.get("steps", {}).get(key))
             infos.append(step_info(key, step["name"], step["step_run_id"], state, self._folder, result))

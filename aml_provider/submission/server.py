@@ -44,7 +44,8 @@ def submit_to_server(spec: PipelineSpec, dag_id: str, source: PipelineSource, wo
             f"{missing[0]!r}. Copy {source.file or 'the pipeline file'} into its dags folder again."
         )
     api.patch(f"dags/{quote(dag_id)}", {"is_paused": False})
-    started = api.post(f"dags/{quote(dag_id)}/dagRuns", {"logical_date": None, "conf": dict(spec.submit.parameters)})
+    conf = {**spec.submit.parameters, **{name: value for name, value in spec.run_options.items() if value}}
+    started = api.post(f"dags/{quote(dag_id)}/dagRuns", {"logical_date": None, "conf": conf})
     return ServerRun(spec, dag_id, str(started["dag_run_id"]), api, workspace)
 
 

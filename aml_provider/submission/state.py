@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from aml_provider.runs.layout import RunFolder
-from aml_provider.sdk.backend import OutputInfo, RunState, StepInfo
+from aml_provider.runs.layout import AttemptFolder, RunFolder
+from aml_provider.sdk.backend import OutputInfo, ReusedInfo, RunState, StepInfo
 
 _RUN = {"queued": RunState.QUEUED, "running": RunState.RUNNING, "success": RunState.FINISHED, "failed": RunState.FAILED}
 _STEP = {
@@ -36,20 +36,30 @@ def step_state(airflow_state: str | None) -> RunState:
     return _STEP.get(airflow_state or "", RunState.NOT_STARTED)
 
 
+def _latest_attempt(run_folder: Path, key: str) -> AttemptFolder | None:
+    """A step's latest attempt; for a reused step, the one that computed its result, if it is still there."""
+    run = RunFolder(run_folder)
+    reused = (run.result(key) or {}).get("reused")
+    if reused:
+        return AttemptFolder(run.store_root / reused["attempt_folder"], 0)
+    attempts = run.step(key).attempts()
+    return attempts[-1] if attempts else None
+
+
 def step_files(run_folder: Path | None, key: str) -> Path | None:
     """The files that a step's latest attempt kept; ``None`` where this machine does not see the run's folder."""
     if run_folder is None:
         return None
-    attempts = RunFolder(run_folder).step(key).attempts()
-    return attempts[-1].path / "artifacts" if attempts else run_folder / "steps" / key / "artifacts"
+    attempt = _latest_attempt(run_folder, key)
+    return attempt.path / "artifacts" if attempt is not None else run_folder / "steps" / key / "artifacts"
 
 
 def step_log(run_folder: Path, key: str) -> str:
     """What a step's latest attempt wrote to its standard streams so far."""
-    attempts = RunFolder(run_folder).step(key).attempts()
-    if not attempts or not attempts[-1].log.exists():
+    attempt = _latest_attempt(run_folder, key)
+    if attempt is None or not attempt.log.exists():
         return ""
-    return attempts[-1].log.read_text(encoding="utf-8", errors="replace")
+    return attempt.log.read_text(encoding="utf-8", errors="replace")
 
 
 def step_info(
@@ -60,7 +70,11 @@ def step_info(
     :param run_folder: the run's folder in the run store, ``None`` where this machine does not see it.
     :param times: ``started`` and ``ended`` as Airflow knows them (seconds since the epoch, or ``None``).
     """
-    result = (RunFolder(run_folder).step(key).result() if run_folder is not None else None) or {}
+    result = (RunFolder(run_folder).result(key) if run_folder is not None else None) or {}
+    reused = result.get("reused")
+    if reused and state is RunState.SKIPPED:
+        # As in Azure ML, where a reused step shows what its earlier run shows.
+        state = RunState.FINISHED
     return StepInfo(
         key=key,
         name=name,
@@ -71,4 +85,12 @@ def step_info(
         outputs={n: OutputInfo(p["datastore"], p["path"]) for n, p in result.get("outputs", {}).items()},
         metrics=result.get("metrics", {}),
         error=result.get("error") if state is RunState.FAILED else None,
+        reused=reused_info(reused) if reused else None,
+    )
+
+
+def reused_info(reused: dict[str, Any]) -> ReusedInfo:
+    """Whose result a step has, from what its result says of that."""
+    return ReusedInfo(
+        str(reused["pipeline_run_id"]), str(reused["step_run_id"]), float(reused["seconds"]), str(reused["reason"])
     )

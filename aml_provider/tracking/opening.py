@@ -5,10 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from aml_provider.runs.layout import RunFolder
+
 from . import names
 from .client import artifact_location
 from .ledger import Ledger, StepLedger
 from .projection import log_params, tolerant
+from .reused import MAX_RUNS, log_reused, reused_results
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -19,8 +22,7 @@ _PAGE = 1000
 def create_runs(client: MlflowClient, run_folder: Path, record: dict[str, Any], ledger: Ledger) -> None:
     """Create the experiment, the parent run and one run per step, or find those that are there.
 
-    The ledger is saved with the parent when all of them exist. A crash before that leaves runs that are found again
-    by their tags.
+    The ledger is saved when all of them exist. A crash before that leaves runs that are found again by their tags.
 
     :param record: the content of run.json.
     """
@@ -33,17 +35,36 @@ def create_runs(client: MlflowClient, run_folder: Path, record: dict[str, Any], 
     # The same values again are no conflict, and a crash may have come in between.
     with tolerant(f"parameters of {run_folder}"):
         log_params(client, parent, record.get("parameters") or {})
+    reused = reused_results(RunFolder(run_folder), record)
+    log_reused(client, parent, reused, len(record["steps"]))
+    ledger.experiment_id = experiment_id
+    ledger.parent = parent
     for step in record["steps"]:
         task_id = step["task_id"]
-        if task_id not in steps:
-            run = client.create_run(experiment_id, None, _step_tags(record, step, parent), run_name=step["name"])
-            steps[task_id] = run.info.run_id
-            # A run that MLflow creates is running; this one is not, yet.
-            client.update_run(steps[task_id], status="SCHEDULED")
-    ledger.experiment_id = experiment_id
-    ledger.steps = {step["task_id"]: StepLedger(steps[step["task_id"]]) for step in record["steps"]}
-    ledger.parent = parent
+        if task_id in steps:
+            ledger.steps[task_id] = StepLedger(steps[task_id])
+        elif task_id not in reused or len(reused) <= MAX_RUNS:
+            # A reused step's run is ended right after this.
+            create_step_run(client, record, step, ledger, scheduled=task_id not in reused)
     ledger.save(run_folder)
+
+
+def create_step_run(
+    client: MlflowClient, record: dict[str, Any], step: dict[str, Any], ledger: Ledger, *, scheduled: bool
+) -> None:
+    """Create one step's MLflow run below the parent.
+
+    :param step: its entry in run.json.
+    :param scheduled: show it as not running yet; else as running, which is what MLflow creates.
+    """
+    assert ledger.experiment_id is not None
+    assert ledger.parent is not None
+    run = client.create_run(
+        ledger.experiment_id, None, _step_tags(record, step, ledger.parent), run_name=str(step["name"])
+    )
+    if scheduled:
+        client.update_run(run.info.run_id, status="SCHEDULED")
+    ledger.steps[step["task_id"]] = StepLedger(run.info.run_id)
 
 
 def _experiment(client: MlflowClient, run_folder: Path, record: dict[str, Any], tracking_uri: str) -> str:

@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from aml_provider.runs.layout import RunFolder
+
 from .client import mlflow_client
 from .errors import TrackingBusyError, TrackingError
 from .ledger import Ledger, locked, read_json
@@ -143,9 +145,24 @@ def _update(client: MlflowClient, run_folder: Path, ledger: Ledger, final_states
 
     if ledger.parent is None:
         _create(client, run_folder, ledger)
+    _add_cleared(client, run_folder, ledger)
     for task_id, step in ledger.steps.items():
         folder = run_folder / "steps" / task_id
         StepProjector(client, run_folder, ledger, step, folder).update(final_states.get(task_id))
+
+
+def _add_cleared(client: MlflowClient, run_folder: Path, ledger: Ledger) -> None:
+    """A run for every step that has none, because it was reused among many, and that somebody made run after all."""
+    record = read_json(run_folder / "run.json")
+    if record is None or len(ledger.steps) == len(record["steps"]):
+        return
+    from .opening import create_step_run
+
+    folder = RunFolder(run_folder)
+    for step in record["steps"]:
+        if step["task_id"] not in ledger.steps and folder.step(step["task_id"]).latest:
+            create_step_run(client, record, step, ledger, scheduled=True)
+            ledger.save(run_folder)
 
 
 def _all_states(run_folder: Path, ledger: Ledger, given: Mapping[str, str]) -> dict[str, str]:
@@ -155,7 +172,7 @@ def _all_states(run_folder: Path, ledger: Ledger, given: Mapping[str, str]) -> d
     states: dict[str, str] = {}
     for task_id in ledger.steps:
         state = given.get(task_id)
-        result = read_json(run_folder / "steps" / task_id / "result.json") or {}
+        result = RunFolder(run_folder).result(task_id) or {}
         own = str(result.get("state"))
         if state is not None and mlflow_status(state) is not None:
             states[task_id] = state

@@ -6,10 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from aml_provider.runs.layout import RunFolder
+
 from . import names
 from .journal import Event, metrics_of, read_events, read_new_events
 from .ledger import Ledger, StepLedger, read_json
 from .projection import Projection, log_params, set_tags, tolerant
+from .reused import recorded_events, reuse_tags
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -79,7 +82,7 @@ class StepProjector:
 
     def _result(self, latest: int) -> dict[str, Any] | None:
         """The committed result, unless a later attempt is under way (the step was cleared or retried)."""
-        result = read_json(self.folder / "result.json")
+        result = RunFolder(self.run_folder).result(self.folder.name)
         return None if result is None or int(result.get("attempt") or 0) < latest else result
 
     def _final_status(self, result: dict[str, Any] | None, final_state: str | None) -> str | None:
@@ -145,6 +148,10 @@ class StepProjector:
         for part in ("exit_code", "error", "seconds"):
             if result is not None and result.get(part) is not None:
                 tags[f"aml.{part}"] = names.text(result[part], names.MAX_TAG)
+        reused = (result or {}).get("reused")
+        if result is not None and reused:
+            tags |= reuse_tags(reused)
+            self._send_recorded(result.get("metrics") or {})
         for name, place in ((result or {}).get("outputs") or {}).items():
             tags[names.key(f"aml.output.{name}")] = names.text(f"{place['datastore']}:{place['path']}", names.MAX_TAG)
         set_tags(self.client, run_id, tags)
@@ -152,6 +159,14 @@ class StepProjector:
         self.client.set_terminated(run_id, status, int(float(ended) * 1000) if ended else None)
         self.step.status, self.step.done = status, attempt
         self._save()
+
+    def _send_recorded(self, metrics: dict[str, Any]) -> None:
+        """The metrics of the earlier run, whose journal may be gone."""
+        Projection(self.client, self.ledger, self.step).send(
+            recorded_events(metrics), f"metrics of reused step {self.folder.name!r}"
+        )
+        if metrics:
+            self.client.log_dict(self.step.run_id, metrics, "metrics.json")
 
     def _upload(self, attempt: int) -> None:
         folder, run_id = self._attempt_folder(attempt), self.step.run_id

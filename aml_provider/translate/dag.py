@@ -9,15 +9,15 @@ from typing import Any
 from airflow.sdk import DAG
 from airflow.sdk.definitions.param import ParamsDict
 
-from aml_provider.operators.run import PipelineEndOperator, PipelineStartOperator
+from aml_provider.operators.run import PipelineEndOperator
 from aml_provider.runs.binding import PipelineBinding
+from aml_provider.sensors.pipeline import PipelineReuseSensor
 from aml_provider.spec.models import PipelineSpec
+from aml_provider.spec.names import END_KEY, HEAD_KEY
 from aml_provider.translate.params import airflow_params
 from aml_provider.translate.tasks import step_task
 from aml_provider.workspace.resolved import LoadedWorkspace
 
-START = "pipeline_start"
-END = "pipeline_end"
 # A run's record must not stay open because one worker was lost; a failure of the pipeline itself is not retried.
 LOST_WORKER: dict[str, Any] = {"retries": 2, "retry_delay": timedelta(seconds=5)}
 
@@ -39,8 +39,8 @@ def build_dag(spec: PipelineSpec, folder: Path, workspace: LoadedWorkspace, dag_
         tags=["aml", spec.workspace],
         doc_md=_doc(spec),
     ) as dag:
-        start = PipelineStartOperator(task_id=START, binding=binding, **LOST_WORKER)
-        end = PipelineEndOperator(task_id=END, binding=binding, **LOST_WORKER)
+        head = PipelineReuseSensor(task_id=HEAD_KEY, binding=binding, **LOST_WORKER)
+        end = PipelineEndOperator(task_id=END_KEY, binding=binding, **LOST_WORKER)
         tasks = {step.key: step_task(step, binding) for step in spec.steps}
         has_downstream = {up for step in spec.steps for up in step.upstream}
         for step in spec.steps:
@@ -48,7 +48,7 @@ def build_dag(spec: PipelineSpec, folder: Path, workspace: LoadedWorkspace, dag_
             if step.upstream:
                 task.set_upstream([tasks[key] for key in step.upstream])
             else:
-                task.set_upstream(start)
+                task.set_upstream(head)
         end.set_upstream([tasks[s.key] for s in spec.steps if s.key not in has_downstream])
         end.as_teardown(on_failure_fail_dagrun=True)
     # Last, because Airflow copies the params a DAG has into every task that is made, deeply and once per class of the

@@ -16,9 +16,27 @@ DATAPATH_SCHEMA: dict[str, Any] = {
 }
 
 
+OPTION_SCHEMAS: dict[str, dict[str, Any]] = {
+    "regenerate_outputs": {
+        "type": "boolean",
+        "description": "Run every step, whatever has been computed before",
+    },
+    "assume_unchanged": {
+        "type": "array",
+        "items": {"type": "string"},
+        "description": "Names of steps whose latest result is taken, whatever has changed since",
+    },
+}
+
+
 def airflow_params(spec: PipelineSpec) -> dict[str, Param]:
-    """One param per pipeline parameter; its default is the value the submission gave, else the declared one."""
-    return {p.name: _param(p, spec.submit.parameters.get(p.name, p.default)) for p in spec.parameters}
+    """One param per pipeline parameter and per option of a run; the default is what the submission gave."""
+    params = {p.name: _param(p, spec.submit.parameters.get(p.name, p.default)) for p in spec.parameters}
+    options = {
+        name: Param(value, title=name, section="Reuse", **OPTION_SCHEMAS[name])
+        for name, value in spec.run_options.items()
+    }
+    return params | options
 
 
 def _param(parameter: Parameter, default: Any) -> Param:

@@ -17,7 +17,7 @@ from .server import Run, Server
 
 pytestmark = pytest.mark.airflow
 FAN_OUT = {"draw", "estimate", "histogram", "smallest", "report"}
-AROUND = {"pipeline_start", "pipeline_end"}
+AROUND = {"reuse", "pipeline_end"}
 
 
 @dataclass
@@ -130,7 +130,7 @@ def test_a_value_of_the_wrong_type_is_refused_at_the_trigger(server: Server) -> 
 
 def test_a_parameter_that_the_pipeline_does_not_have_fails_the_run(samples: Samples) -> None:
     assert samples.unknown.wait() == "failed"
-    said = samples.unknown.log("pipeline_start")
+    said = samples.unknown.log("reuse")
     assert "unknown pipeline parameter 'cuont' in the run's conf; this pipeline has count" in said
     assert samples.unknown.states()["draw"] == "upstream_failed"
 

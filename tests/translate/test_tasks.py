@@ -96,7 +96,7 @@ def test_names_rules_and_what_is_never_rendered(build: Callable[..., DAG]) -> No
     assert train.upstream_task_ids == {"prep_data"}
     assert {prep.trigger_rule, train.trigger_rule} == {"none_failed"}
     assert [tuple(t.template_fields) for t in (prep, train)] == [(), ()]
-    assert prep.upstream_task_ids == {"pipeline_start"}
+    assert prep.upstream_task_ids == {"reuse"}
     assert dag.task_dict["pipeline_end"].upstream_task_ids == {"train"}
 
 

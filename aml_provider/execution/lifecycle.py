@@ -1,0 +1,131 @@
+"""The beginning and the end of a pipeline run: its record, what of it is reused, and its end."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from aml_provider.execution.prepare import discard_attempts
+from aml_provider.execution.recording import adopt
+from aml_provider.reuse.plan import Options, Plan, Planner, Verdict
+from aml_provider.runs.binding import PipelineBinding, StepRun, pipeline_run_id, step_run_id
+from aml_provider.runs.layout import write_json
+from aml_provider.spec.errors import AmlError
+from aml_provider.spec.models import StoredOutput
+from aml_provider.storage.digest_cache import DigestCache
+from aml_provider.tracking.recorder import close_run
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Begun:
+    """What the head task has decided.
+
+    :param skipped: the steps that no task runs for, and their outputs, as they are pushed: ``{key: {output: place}}``.
+    """
+
+    plan: Plan
+    skipped: dict[str, dict[str, Any]]
+
+
+def begin_run(
+    binding: PipelineBinding, dag_id: str, run_id: str, parameters: Mapping[str, Any], options: Options
+) -> Begun:
+    """Write a run's record, decide which of its steps need not run, and give those their earlier results.
+
+    :raises AmlError: ``options`` names a step that the pipeline does not have; the default datastore is of no use.
+    """
+    spec, folder = binding.spec, binding.store.run(dag_id, run_id)
+    write_json(
+        folder.path / "run.json",
+        {
+            "dag_id": dag_id,
+            "run_id": run_id,
+            "pipeline_run_id": pipeline_run_id(dag_id, run_id),
+            "experiment": spec.submit.experiment,
+            "workspace": binding.workspace.name,
+            "parameters": dict(parameters),
+            "tags": dict(spec.submit.tags),
+            "steps": [
+                {"task_id": s.key, "name": s.name, "step_run_id": step_run_id(dag_id, run_id, s.key)}
+                for s in spec.steps
+            ],
+            "started": time.time(),
+        },
+    )
+    decided = time.time()
+    with DigestCache(binding.digest_cache) as cache:
+        plan = Planner(binding, parameters, options, cache=cache).plan()
+    skipped = _skipped(plan)
+    steps: dict[str, dict[str, Any]] = {}
+    for key, decision in plan.decisions.items():
+        steps[key] = {"verdict": decision.verdict.value, "reason": decision.reason}
+        if decision.fingerprint is not None:
+            steps[key]["fingerprint"] = decision.fingerprint.key
+        if key in skipped:
+            run = StepRun(binding, decision.step, dag_id, run_id, dict(parameters), lambda _: {})
+            steps[key]["result"] = adopt(run, decision)
+    asked = {"regenerate": options.regenerate, "assume_unchanged": list(options.assume_unchanged)}
+    write_json(folder.plan_file, {"options": asked, "decided": decided, "steps": steps})
+    return Begun(plan, {k: _places(d.outputs) for k, d in plan.decisions.items() if k in skipped})
+
+
+def _skipped(plan: Plan) -> set[str]:
+    """The reused steps before which nothing has to run.
+
+    A pinned step may come behind one that runs. If it were skipped at once, what comes behind it would start too early.
+    """
+    skipped: set[str] = set()
+    for key, decision in plan.decisions.items():
+        if decision.verdict is Verdict.REUSE and skipped.issuperset(decision.step.upstream):
+            skipped.add(key)
+    return skipped
+
+
+def _places(outputs: Mapping[str, StoredOutput]) -> dict[str, Any]:
+    return {name: place.model_dump() for name, place in outputs.items()}
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How the steps of a run ended, by key.
+
+    :param missing: did not run, and no earlier result stands for them.
+    """
+
+    failed: tuple[str, ...]
+    missing: tuple[str, ...]
+
+    @property
+    def state(self) -> str:
+        """The run's, in Azure ML's words."""
+        return "Failed" if self.failed else "Canceled" if self.missing else "Finished"
+
+
+def end_run(binding: PipelineBinding, dag_id: str, run_id: str, states: Mapping[str, str | None]) -> Ending:
+    """Close a run's record and its MLflow runs.
+
+    :param states: Airflow's states of its tasks.
+    """
+    folder = binding.store.run(dag_id, run_id)
+    steps = {s.key: states.get(s.key) or "removed" for s in binding.spec.steps}
+    missing = [k for k, v in steps.items() if v != "success" and not (v == "skipped" and folder.reused(k))]
+    ending = Ending(tuple(k for k, v in steps.items() if v == "failed"), tuple(missing))
+    if folder.path.is_dir():
+        write_json(folder.path / "end.json", {"state": ending.state, "ended": time.time(), "steps": steps})
+        close_run(folder.path, ending.state, steps, binding.workspace.tracking_uri)
+        for step in binding.spec.steps:
+            _discard(StepRun(binding, step, dag_id, run_id, {}, lambda _: {}))
+    return ending
+
+
+def _discard(run: StepRun) -> None:
+    """Remove what steps staged whose own workers had no time for it: killed, or stopped while deferred."""
+    try:
+        discard_attempts(run)
+    except (AmlError, OSError) as e:
+        _log.warning("what step %r had staged could not be removed: %s", run.step.name, e)

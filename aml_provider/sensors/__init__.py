@@ -1,0 +1,1 @@
+"""Sensors that decide what need not run, by content."""

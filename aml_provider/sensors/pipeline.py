@@ -1,0 +1,103 @@
+"""The head task of a pipeline: opens the run and skips, in one go, every step whose result there is already."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk.bases.sensor import BaseSensorOperator, PokeReturnValue
+from airflow.sdk.exceptions import AirflowFailException, DownstreamTasksSkipped
+
+from aml_provider.runs.binding import PipelineBinding
+from aml_provider.spec.errors import AmlError
+from aml_provider.spec.names import END_KEY
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from aml_provider.reuse.plan import Options, Plan
+
+
+class PipelineReuseSensor(BaseSensorOperator):
+    """Writes the run's record, decides about every step, and skips those that are reused by one call.
+
+    Its XCom has the outputs of the skipped steps, ``{step key: {output: place}}``. When nothing is left to run, it
+    closes the run as well and skips the closing task, so that a fully cached run is one task.
+
+    :param binding: the pipeline on this machine.
+    """
+
+    def __init__(self, *, binding: PipelineBinding, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.binding = binding
+
+    def poke(self, context: Context) -> PokeReturnValue:
+        """Decide; there is nothing to wait for, because a step itself waits for whoever is computing it."""
+        from aml_provider.execution.lifecycle import begin_run
+
+        ti = context["ti"]
+        self._refuse_unknown(context["dag_run"].conf or {})
+        try:
+            begun = begin_run(
+                self.binding, ti.dag_id, str(ti.run_id), self._parameters(context), self._options(context["params"])
+            )
+        except AmlError as e:
+            raise AirflowFailException(str(e)) from None
+        except OSError as e:
+            store = self.binding.store
+            raise AirflowFailException(
+                f"the run's records cannot be written: {e.filename or store.root}: {e.strerror}. They are kept in the "
+                f"default datastore {store.datastore!r}: make room in it, check the rights of its folder, or name "
+                "another as default_datastore in the workspace file."
+            ) from None
+        self._tell(begun.plan)
+        return PokeReturnValue(True, begun.skipped)
+
+    def execute(self, context: Context) -> None:
+        """Decide, give the outputs of reused steps to the others, and skip.
+
+        :raises DownstreamTasksSkipped: there are steps to skip.
+        """
+        skipped: dict[str, Mapping[str, Any]] = super().execute(context)
+        ti = context["ti"]
+        ti.xcom_push("return_value", skipped)
+        tasks = list(skipped)
+        if len(skipped) == len(self.binding.spec.steps):
+            from aml_provider.execution.lifecycle import end_run
+
+            end_run(self.binding, ti.dag_id, str(ti.run_id), dict.fromkeys(skipped, "skipped"))
+            tasks.append(END_KEY)
+        else:
+            from aml_provider.tracking.recorder import open_run
+
+            open_run(self.binding.store.run(ti.dag_id, str(ti.run_id)).path, self.binding.workspace.tracking_uri)
+            pools = sorted({self.binding.compute_of(step).pool for step in self.binding.spec.steps})
+            self.log.info("The steps wait for Airflow pools: %s. `aml pools` creates missing ones", ", ".join(pools))
+        if tasks:
+            raise DownstreamTasksSkipped(tasks=tasks)  # type: ignore[no-untyped-call]
+
+    def _parameters(self, context: Context) -> dict[str, Any]:
+        return {p.name: context["params"].get(p.name, p.default) for p in self.binding.spec.parameters}
+
+    def _options(self, params: Mapping[str, Any]) -> Options:
+        from aml_provider.reuse.plan import Options
+
+        asked = {name: params.get(name) for name in self.binding.spec.run_options}
+        return Options(bool(asked.get("regenerate_outputs")), tuple(asked.get("assume_unchanged") or ()))
+
+    def _refuse_unknown(self, conf: Mapping[str, Any]) -> None:
+        known = [p.name for p in self.binding.spec.parameters]
+        options = list(self.binding.spec.run_options)
+        unknown = sorted(set(conf) - set(known) - set(options))
+        if unknown:
+            raise AirflowFailException(
+                f"unknown pipeline parameter {unknown[0]!r} in the run's conf; this pipeline has "
+                f"{', '.join(known) if known else 'no parameters'}, and every run takes {' and '.join(options)}"
+            )
+
+    def _tell(self, plan: Plan) -> None:
+        for decision in plan.decisions.values():
+            self.log.info("%s: %s: %s", decision.step.name, decision.verdict.value, decision.reason)
+            for note in decision.notes:
+                self.log.warning("%s: %s", decision.step.name, note)
+        self.log.info("%s", plan.summary)

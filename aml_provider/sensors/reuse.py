@@ -1,0 +1,152 @@
+"""Reuse in hand-written DAGs: a sensor before any task skips it when its result is there already."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import conf
+from airflow.sdk.bases.sensor import BaseSensorOperator
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, DownstreamTasksSkipped
+
+from aml_provider.execution.handwritten import DescribedTask
+from aml_provider.spec.errors import AmlError
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from aml_provider.reuse.claims import Claim, Observer
+    from aml_provider.runs.binding import StepRun
+
+#: How long a task may take, by default, before another run may compute the same.
+LEASE_SECONDS = 3600.0
+
+
+class StepReuseSensor(DescribedTask, BaseSensorOperator):
+    """Skips the tasks behind it when what they would compute is there, and waits while another run computes it.
+
+    A :class:`~aml_provider.operators.record.StepRecordOperator` behind the task makes its result known. The sensor's
+    XCom says in both cases where the outputs are: ``{name: {"datastore", "path", ...}}``. Tasks that go on with them
+    need ``trigger_rule="none_failed"``, so that they run behind a skipped task.
+
+    The other parameters are those of :class:`~aml_provider.execution.handwritten.DescribedTask`.
+
+    :param skips: ids of the tasks to skip, the recording one included; default: those directly behind the sensor, and
+        the recording ones behind these.
+    :param lease_seconds: how long the task may take before another run may compute the same.
+    :param deferrable: wait without a worker slot; default: Airflow's ``[operators] default_deferrable``.
+    """
+
+    template_fields = ("code", "parameters", "inputs", "outputs", "image", "version")
+
+    def __init__(
+        self,
+        *,
+        step: str,
+        outputs: Mapping[str, str],
+        code: str | None = None,
+        include: Sequence[str] = (),
+        parameters: Mapping[str, Any] | None = None,
+        inputs: Mapping[str, str] | None = None,
+        image: str | None = None,
+        compute_target: str | None = None,
+        version: str | None = None,
+        workspace: str | None = None,
+        skips: Sequence[str] | None = None,
+        lease_seconds: float = LEASE_SECONDS,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        poke_interval: float = 5.0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(poke_interval=poke_interval, **kwargs)
+        if self.mode == "reschedule":
+            raise ValueError(
+                f"{self.task_id}: mode='reschedule' cannot tell a run that is computing from one that died; use "
+                "deferrable=True to wait without a worker slot"
+            )
+        self.step = step
+        self.outputs = outputs
+        self.code = code
+        self.include = include
+        self.parameters = parameters or {}
+        self.inputs = inputs or {}
+        self.image = image
+        self.compute_target = compute_target
+        self.version = version
+        self.workspace = workspace
+        self.skips = skips
+        self.lease_seconds = lease_seconds
+        self.deferrable = deferrable
+        self._skip = False
+        self._observer: Observer | None = None
+        self._stale: Claim | None = None
+
+    def execute(self, context: Context) -> Any:
+        """Look for the result, wait for it, or claim it.
+
+        :raises DownstreamTasksSkipped: it is there.
+        """
+        super().execute(context)
+        return self._done(context)
+
+    def resume_after_claim(self, context: Context, event: dict[str, Any]) -> Any:
+        """Come back from waiting: look again."""
+        from aml_provider.reuse.claims import Claim
+
+        if event.get("claim"):
+            self._stale = Claim.from_text(event["key"], event["claim"])
+        return self.execute(context)
+
+    def poke(self, context: Context) -> bool:
+        """Whether it is decided what happens to the tasks behind the sensor."""
+        from aml_provider.execution.described import Decided, decide
+
+        ti = context["ti"]
+        if self._observer is not None:
+            if self._observer.look() == "held":
+                return False
+            self._stale, self._observer = self._observer.claim, None
+        try:
+            self._run = self.step_run(ti.dag_id, str(ti.run_id))
+            outcome = decide(self._run, ti.try_number, self.lease_seconds, self._stale)
+        except AmlError as e:
+            raise AirflowFailException(str(e)) from None
+        except OSError as e:
+            raise AirflowException(f"step {self.step!r} cannot be looked up: {e.filename}: {e.strerror}") from None
+        if isinstance(outcome, Decided):
+            self._skip, self._places = outcome.reused, outcome.outputs
+            self.log.info("%s: %s", self.step, outcome.reason)
+            return True
+        self.log.info("run %s is computing the same; waiting for its result", outcome.pipeline_run_id)
+        self._wait(outcome, self._run)
+        return False
+
+    def _wait(self, claim: Claim, run: StepRun) -> None:
+        from aml_provider.reuse.claims import Claims, Observer
+
+        store = run.binding.store
+        if self.deferrable:
+            from aml_provider.triggers.claim import ClaimTrigger
+
+            trigger = ClaimTrigger(str(store.reuse), str(store.root), claim.key, self.poke_interval)
+            self.defer(trigger=trigger, method_name="resume_after_claim")
+        self._observer = Observer(Claims.of(store.reuse, store.root), claim.key)
+        self._observer.look()
+
+    def _done(self, context: Context) -> dict[str, Any]:
+        if self._skip:
+            context["ti"].xcom_push("return_value", self._places)
+            raise DownstreamTasksSkipped(tasks=self._to_skip())  # type: ignore[no-untyped-call]
+        return self._places
+
+    def _to_skip(self) -> list[str]:
+        if self.skips is not None:
+            return list(self.skips)
+        behind = {task.task_id: task for task in self.get_direct_relatives(upstream=False)}
+        recording = {
+            after.task_id
+            for task in behind.values()
+            for after in task.get_direct_relatives(upstream=False)
+            if getattr(after, "recorded_for", None) == self.task_id
+        }
+        return sorted({*behind, *recording})
