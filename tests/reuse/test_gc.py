@@ -465,7 +465,7 @@ def test_data_that_was_half_removed_is_removed_by_the_next_collection(
 
 def test_what_was_computed_again_meanwhile_is_not_taken_away(lab: Lab) -> None:
     record = lab.result("prep", 1)
-    dying = Collector(ReuseIndex(DyingStore(lab.store.reuse, 3)), lab.workspace, list)
+    dying = Collector(ReuseIndex(DyingStore(lab.store.reuse, 2)), lab.workspace, list)
     with pytest.raises(Killed):
         dying.collect(OLD)
     assert lab.left() == set()
@@ -478,7 +478,7 @@ def test_what_was_computed_again_meanwhile_is_not_taken_away(lab: Lab) -> None:
 
 def test_what_is_being_computed_again_is_not_taken_away(lab: Lab) -> None:
     record = lab.result("prep", 0xFFFFFFFFFFFF)
-    dying = Collector(ReuseIndex(DyingStore(lab.store.reuse, 3)), lab.workspace, lambda: [])
+    dying = Collector(ReuseIndex(DyingStore(lab.store.reuse, 2)), lab.workspace, list)
     with pytest.raises(Killed):
         dying.collect(OLD)
     # The step was cleared: its outputs are there already, its record is not.
