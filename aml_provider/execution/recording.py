@@ -10,8 +10,9 @@ from aml_provider.execution.registering import register
 from aml_provider.reuse.contents import Contents
 from aml_provider.reuse.errors import UnknownIngredientError
 from aml_provider.reuse.fingerprint import Fingerprint, declared_name
+from aml_provider.reuse.index import ReuseIndex
 from aml_provider.reuse.plan import Decision, How
-from aml_provider.reuse.records import Record, ReuseIndex
+from aml_provider.reuse.records import Record
 from aml_provider.runs.binding import StepRun
 from aml_provider.runs.layout import AttemptFolder, read_json, write_json
 from aml_provider.spec.errors import AmlError

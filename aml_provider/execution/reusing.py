@@ -10,8 +10,8 @@ from aml_provider.execution.recording import adopt
 from aml_provider.reuse.claims import Claim, Claims, Lease
 from aml_provider.reuse.explain import nearest
 from aml_provider.reuse.fingerprint import Fingerprint
+from aml_provider.reuse.index import ReuseIndex
 from aml_provider.reuse.plan import Decision, Options, Planner, Verdict
-from aml_provider.reuse.records import ReuseIndex
 from aml_provider.runs.binding import StepRun
 from aml_provider.runs.layout import AttemptFolder, read_json, write_json
 from aml_provider.storage.digest_cache import DigestCache

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from aml_provider.reuse.fingerprint import Fingerprint
-from aml_provider.reuse.records import Record, ReuseIndex
+from aml_provider.reuse.index import ReuseIndex
+from aml_provider.reuse.records import Record
 
 # How many earlier results of a step are compared.
 COMPARED = 20

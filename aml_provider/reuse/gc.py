@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from aml_provider.reuse.records import Record, ReuseIndex
+from aml_provider.reuse.index import ReuseIndex
+from aml_provider.reuse.records import Record
 from aml_provider.reuse.uses import Place, RunningRun, Uses, places_of
 from aml_provider.spec.errors import AmlError
 from aml_provider.storage.datastores import store_for
@@ -74,7 +75,7 @@ class Collection:
 
 def size_of(record: Record) -> int:
     """Bytes of all outputs of a result, as they were recorded."""
-    return sum(output.bytes for output in record.stored.values())
+    return sum(output.bytes or 0 for output in record.stored.values())
 
 
 class Collector:
@@ -145,7 +146,7 @@ class Collector:
     # --- inside ---------------------------------------------------------------------------------------------
 
     def _uses(self) -> Uses:
-        return Uses(self._workspace, self._index.pins().values(), self._running())
+        return Uses(self._workspace, self._index.certain_pins().values(), self._running())
 
     def _interrupted(self) -> dict[str, Record]:
         """Records that are noted as being removed."""

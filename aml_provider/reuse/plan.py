@@ -11,7 +11,8 @@ from typing import Any
 from aml_provider.reuse.contents import Contents
 from aml_provider.reuse.errors import UnknownIngredientError
 from aml_provider.reuse.fingerprint import Fingerprint, Fingerprinter
-from aml_provider.reuse.records import Record, ReuseIndex
+from aml_provider.reuse.index import ReuseIndex
+from aml_provider.reuse.records import Record
 from aml_provider.runs.binding import PipelineBinding, StepRun
 from aml_provider.spec.errors import AmlError
 from aml_provider.spec.graph import check_step_names
@@ -58,7 +59,7 @@ class Decision:
     @property
     def outputs(self) -> dict[str, StoredOutput]:
         """The outputs of a reused step."""
-        return stored_outputs(self.record) if self.record is not None else {}
+        return self.record.stored if self.record is not None else {}
 
 
 @dataclass(frozen=True)
@@ -99,11 +100,6 @@ class Plan:
         if counts[Verdict.DEPENDS]:
             said += f"; {counts[Verdict.DEPENDS]} depending on what these write"
         return said
-
-
-def stored_outputs(record: Record) -> dict[str, StoredOutput]:
-    """Where a record's outputs are."""
-    return {name: StoredOutput.model_construct(**place) for name, place in record.outputs.items()}
 
 
 class Planner:

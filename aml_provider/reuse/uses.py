@@ -8,7 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from aml_provider.reuse.records import Pin, Record
+from aml_provider.reuse.pins import Pin
+from aml_provider.reuse.records import Record
 from aml_provider.runs.layout import RunFolder, RunStore, read_json
 from aml_provider.spec.errors import AmlError
 from aml_provider.storage.datastores import store_for

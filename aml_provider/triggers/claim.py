@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -11,26 +12,31 @@ from typing import Any
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from aml_provider.reuse.claims import Claims, Observer
-from aml_provider.reuse.records import ReuseIndex
+from aml_provider.reuse.index import ReuseIndex
 
 _log = logging.getLogger(__name__)
+
+# Starting a step to have it look costs far more than a look from here.
+_POLLS_OF_A_STEP = 12
 
 
 class ClaimTrigger(BaseTrigger):
     """Fires once: when a fingerprint's record appears, or nobody computes it any more.
 
-    The event is ``{"state", "key", "claim"}``. The state is ``recorded``, ``free`` (the owner gave up) or ``stale`` (the
-    owner is dead); with ``stale``, ``claim`` is the text for :meth:`Claim.from_text`, so that the task takes over what
-    was seen here and nothing newer. A triggerer that is started again begins to count anew.
+    The event is ``{"state", "key", "claim"}``. The state is ``recorded``, ``free`` (the owner gave up) or ``stale``
+    (the owner is dead); with ``stale``, ``claim`` is the text for :meth:`Claim.from_text`, so that the task takes over
+    what was seen here and nothing newer. A triggerer that is started again begins to count anew.
 
-    :param root: folder of the reuse index, in the run store.
+    :param index: folder of the reuse index.
+    :param run_store: the folder that heartbeats are relative to.
     :param key: the fingerprint.
     :param poll_seconds: how often to look.
     """
 
-    def __init__(self, root: str, key: str, poll_seconds: float = 5.0) -> None:
-        super().__init__()
-        self.root = root
+    def __init__(self, index: str, run_store: str, key: str, poll_seconds: float = 5.0) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.index = index
+        self.run_store = run_store
         self.key = key
         self.poll_seconds = poll_seconds
 
@@ -38,27 +44,45 @@ class ClaimTrigger(BaseTrigger):
         """How another process makes the same trigger."""
         return (
             f"{type(self).__module__}.{type(self).__qualname__}",
-            {"root": self.root, "key": self.key, "poll_seconds": self.poll_seconds},
+            {"index": self.index, "run_store": self.run_store, "key": self.key, "poll_seconds": self.poll_seconds},
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, and yield the one event."""
-        index = ReuseIndex.of(Path(self.root))
-        observer = Observer(Claims(index.store, Path(self.root).parent), self.key)
+        # Everything that looks at files is in a thread, so that one slow network share stops no other trigger.
+        if await asyncio.to_thread(os.path.isdir, self.index):
+            event = await self._watch()
+        else:
+            # The step has seen a claim there. If it were told at once that there is none, it would be back at once.
+            seconds = _POLLS_OF_A_STEP * self.poll_seconds
+            _log.warning(
+                "the triggerer does not see the folder %s, so the step itself looks at the claim, every %g s; "
+                "give the triggerer the same volume as the workers.",
+                self.index,
+                seconds,
+            )
+            await asyncio.sleep(seconds)
+            event = self._event("free")
+        yield TriggerEvent(event)  # type: ignore[no-untyped-call]
+
+    async def _watch(self) -> dict[str, Any]:
+        index = ReuseIndex.of(Path(self.index))
+        observer = Observer(Claims.of(Path(self.index), Path(self.run_store)), self.key)
         while True:
-            # The files are on a disk or a network share: in a thread, so that one slow share stops no other trigger.
             event = await asyncio.to_thread(self._look, index, observer)
             if event is not None:
-                yield TriggerEvent(event)
-                return
+                return event
             await asyncio.sleep(self.poll_seconds)
 
     def _look(self, index: ReuseIndex, observer: Observer) -> dict[str, Any] | None:
         # The claim first: its owner writes the record before it gives the claim back.
-        state: str = observer.look()
+        state = observer.look()
         if index.read(self.key) is not None:
-            state = "recorded"
+            return self._event("recorded")
         if state == "held":
             return None
-        claim = observer.claim.text if state == "stale" and observer.claim is not None else None
+        stale = observer.claim if state == "stale" else None
+        return self._event(state, None if stale is None else stale.text)
+
+    def _event(self, state: str, claim: str | None = None) -> dict[str, Any]:
         return {"state": state, "key": self.key, "claim": claim}

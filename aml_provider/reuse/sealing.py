@@ -1,0 +1,105 @@
+"""Blobs of the index that are used whole or not at all: each carries a checksum of itself."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from blake3 import blake3
+
+from aml_provider.storage.record_store import Entry, RecordStore
+
+_log = logging.getLogger(__name__)
+
+_HEAD, _MIDDLE, _TAIL = b'{"blake3":"', b'","record":', b"}\n"
+_BODY = len(_HEAD) + 64 + len(_MIDDLE)
+
+T = TypeVar("T")
+
+
+class DamagedError(ValueError):
+    """Why bytes of the index are not what they should be."""
+
+
+def sealed(value: dict[str, Any]) -> bytes:
+    """A value with a checksum in front, in one fixed layout."""
+    # ASCII, so that names of files which are no UTF-8 come back as they were.
+    body = json.dumps(value, sort_keys=True, separators=(",", ":")).encode("ascii")
+    return b"".join((_HEAD, blake3(body).hexdigest().encode(), _MIDDLE, body, _TAIL))
+
+
+def unsealed(content: bytes) -> Any:
+    """The value, when not one bit of it has changed.
+
+    :raises ValueError: something has.
+    """
+    body = content[_BODY : -len(_TAIL)]
+    if not (content.startswith(_HEAD) and content.endswith(_TAIL) and content[_BODY - len(_MIDDLE) : _BODY] == _MIDDLE):
+        raise DamagedError("it is incomplete, or something else")
+    if blake3(body).hexdigest().encode() != content[len(_HEAD) : len(_HEAD) + 64]:
+        raise DamagedError("its content does not fit its checksum")
+    return json.loads(body)
+
+
+class SealedReader:
+    """Reads sealed blobs of a store. What cannot be read or understood counts as absent, with a warning in the log."""
+
+    def __init__(self, store: RecordStore) -> None:
+        self._store = store
+        self._told: set[tuple[str, str]] = set()
+
+    def read(self, name: str, parse: Callable[[str, Any], T]) -> T | None:
+        """One blob.
+
+        :param parse: makes something of the blob's name and value; a :class:`ValueError` says why it cannot.
+        """
+        return self.read_many([name], parse)[0]
+
+    def read_many(self, names: Sequence[str], parse: Callable[[str, Any], T]) -> list[T | None]:
+        """Many blobs, in the order of ``names``."""
+        contents = self._contents(names)
+        return [self.understood(name, content, parse) for name, content in zip(names, contents, strict=True)]
+
+    def understood(self, name: str, content: bytes | None, parse: Callable[[str, Any], T]) -> T | None:
+        """What ``parse`` makes of a blob that has been read."""
+        if content is None:
+            return None
+        try:
+            return parse(name, unsealed(content))
+        except ValueError as error:
+            seen = (name, blake3(content).hexdigest())
+            if seen not in self._told:
+                self._told.add(seen)
+                _log.warning("%s in %r cannot be used and counts as absent: %s.", name, self._store, error)
+            return None
+
+    def listed(self, prefix: str) -> list[Entry]:
+        """The blobs whose names begin with ``prefix``."""
+        try:
+            return self._store.entries(prefix)
+        except OSError as error:
+            _log.warning("%s in %r cannot be listed and counts as empty: %s", prefix, self._store, error)
+            return []
+
+    def _contents(self, names: Sequence[str]) -> list[bytes | None]:
+        try:
+            return self._store.read_many(names)
+        except OSError:
+            return self._one_by_one(names)
+
+    def _one_by_one(self, names: Sequence[str]) -> list[bytes | None]:
+        """What can be read: one file that cannot does not hide the others."""
+        contents: list[bytes | None] = []
+        failed: list[tuple[str, OSError]] = []
+        for name in names:
+            try:
+                contents.append(self._store.read(name))
+            except OSError as error:
+                contents.append(None)
+                failed.append((name, error))
+        if failed:
+            which = failed[0][0] + (f" and {len(failed) - 1} more" if len(failed) > 1 else "")
+            _log.warning("%s in %r cannot be read and counts as absent: %s", which, self._store, failed[0][1])
+        return contents
