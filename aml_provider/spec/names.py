@@ -15,6 +15,8 @@ END_KEY = "pipeline_end"
 RESERVED_KEYS = frozenset({HEAD_KEY, END_KEY})
 
 _ILLEGAL = re.compile(r"[^A-Za-z0-9_.-]+")
+# Airflow refuses them in ids.
+_DOTS = re.compile(r"\.{2,}")
 _DATA_NAME = re.compile(r"[A-Za-z0-9_]+")
 
 
@@ -23,7 +25,7 @@ def legal_key(name: str) -> str:
 
     A legal name stays as it is. The result never starts with a dot, so it cannot mean a parent folder.
     """
-    key = _ILLEGAL.sub("_", name).lstrip(".")[:MAX_KEY]
+    key = _DOTS.sub(".", _ILLEGAL.sub("_", name)).lstrip(".")[:MAX_KEY]
     return key or "step"
 
 

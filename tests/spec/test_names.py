@@ -43,6 +43,7 @@ def test_equal_names_are_numbered_around_names_that_look_numbered() -> None:
         ("", "step"),
         ("a" * 300, "a" * MAX_KEY),
         ("train.py", "train.py"),
+        ("a..b...", "a.b."),
     ],
 )
 def test_names_made_legal(name: str, key: str) -> None:
@@ -50,7 +51,7 @@ def test_names_made_legal(name: str, key: str) -> None:
 
 
 def test_the_names_of_our_own_tasks_are_taken() -> None:
-    assert unique_keys(["reuse", "pipeline_end"]) == ["pipeline_start_2", "pipeline_end_2"]
+    assert unique_keys(["reuse", "pipeline_end"]) == ["reuse_2", "pipeline_end_2"]
 
 
 @pytest.mark.parametrize("name", ["", "a-b", "a b", "ä", None, 3])

@@ -106,11 +106,24 @@ def test_parameters_are_typed(build: Callable[..., DAG]) -> None:
     data = Parameter(name="data", type=ParameterType.DATAPATH, default={"datastore": "d", "path": "p"})
     parameters = tuple(Parameter(name=n, type=ParameterType(types[n]), default=v) for n, v in kinds.items())
     dag = build(step("a", "here"), parameters=(*parameters, data))
-    assert dict(dag.params) == {**kinds, "data": {"datastore": "d", "path": "p"}}
-    for name, wrong in {"text": 1, "count": "3", "rate": "x", "fast": "yes", "data": "folder"}.items():
+    options = {"regenerate_outputs": False, "assume_unchanged": []}
+    assert dict(dag.params) == {**kinds, "data": {"datastore": "d", "path": "p"}, **options}
+    wrong_values: dict[str, Any] = {"text": 1, "count": "3", "rate": "x", "fast": "yes", "data": "folder"}
+    for name, wrong in {**wrong_values, "regenerate_outputs": "yes", "assume_unchanged": "a"}.items():
         with pytest.raises(ParamValidationError):
             dag.params.get_param(name).resolve(wrong)
     assert dag.params.get_param("rate").resolve(2) == 2
+
+
+def test_what_a_run_can_be_told_starts_with_what_submit_was_told(build: Callable[..., DAG]) -> None:
+    dag = build(step("a", "here"), regenerate_outputs=True, assume_unchanged=("a",))
+    assert dict(dag.params) == {"regenerate_outputs": True, "assume_unchanged": ["a"]}
+
+
+def test_a_pipelines_own_parameter_of_that_name_stays_its_own(build: Callable[..., DAG]) -> None:
+    own = Parameter(name="regenerate_outputs", type=ParameterType.INTEGER, default=3)
+    dag = build(step("a", "here"), parameters=(own,), regenerate_outputs=True)
+    assert dict(dag.params) == {"regenerate_outputs": 3, "assume_unchanged": []}
 
 
 LOADED = """
