@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import uuid
 from dataclasses import asdict, dataclass, field
 from pathlib import PurePosixPath
@@ -58,7 +59,7 @@ class Claim:
         """The claim in a file. One that cannot be read is held by nobody known, for the usual time."""
         try:
             value = json.loads(content)
-        except ValueError:
+        except (ValueError, RecursionError):
             value = None
         if not _is_claim(value):
             return cls(key, "", "", 0, DEFAULT_LEASE_SECONDS, "", "", None, 0.0, content)
@@ -76,7 +77,16 @@ class Claim:
         )
 
     def sealed(self) -> Claim:
-        """The same with the bytes that its file is to have."""
+        """The same with the bytes that its file is to have.
+
+        :raises ValueError: it would last no time or for ever, or its heartbeat is not below the run store.
+        """
+        if not _is_time(self.lease_seconds) or self.lease_seconds == 0:
+            raise ValueError(f"a lease lasts some seconds, not {self.lease_seconds!r}.")
+        if not _is_time(self.starting_seconds):
+            raise ValueError(f"a start lasts some seconds or none, not {self.starting_seconds!r}.")
+        if self.heartbeat is not None and not _is_inside(self.heartbeat):
+            raise ValueError(f"a heartbeat is a path relative to the run store, not {self.heartbeat!r}.")
         value = {name: v for name, v in asdict(self).items() if name not in ("key", "content")}
         text = json.dumps({"claim_version": CLAIM_VERSION, **value}, sort_keys=True, separators=(",", ":"))
         return Claim(**{**asdict(self), "content": text.encode("ascii")})
@@ -92,12 +102,8 @@ def new_claim(
 ) -> Claim:
     """A claim that nobody has yet.
 
-    :raises ValueError: it would last no time, or for ever, or its heartbeat is not below the run store.
+    :raises ValueError: see :meth:`Claim.sealed`.
     """
-    if not (math.isfinite(lease_seconds) and lease_seconds > 0):
-        raise ValueError(f"a lease lasts some seconds, not {lease_seconds!r}.")
-    if heartbeat is not None and not _is_inside(heartbeat):
-        raise ValueError(f"a heartbeat is a path relative to the run store, not {heartbeat!r}.")
     return Claim(key, owner, uuid.uuid4().hex, 0, lease_seconds, run, step, heartbeat, starting_seconds).sealed()
 
 
@@ -105,22 +111,29 @@ def _is_claim(value: Any) -> bool:
     if not isinstance(value, dict) or value.get("claim_version") != CLAIM_VERSION:
         return False
     lease, heartbeat = value.get("lease_seconds"), value.get("heartbeat")
-    starting = value.get("starting_seconds", 0.0)
     return (
         all(type(value.get(name)) is str for name in _TEXTS)
         and value["token"] != ""
         and type(value.get("beat")) is int
-        and isinstance(lease, (int, float))
-        and math.isfinite(lease)
-        and lease > 0
-        and type(starting) in (int, float)
+        and _is_time(lease)
+        and lease != 0
+        and _is_time(value.get("starting_seconds", 0.0))
         and (heartbeat is None or _is_inside(heartbeat))
     )
+
+
+def _is_time(seconds: object) -> bool:
+    """Whether it is a number of seconds that end."""
+    return type(seconds) in (int, float) and 0 <= seconds < math.inf  # type: ignore[operator]
 
 
 def _is_inside(path: object) -> bool:
     """Whether it is a path that stays below the run store."""
     if not isinstance(path, str) or not path or "\0" in path:
+        return False
+    try:
+        os.fsencode(path)
+    except UnicodeEncodeError:
         return False
     parts = PurePosixPath(path)
     return not parts.is_absolute() and ".." not in parts.parts

@@ -8,6 +8,7 @@ A claim says who computes, and not that nothing has been computed: whoever gets 
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import time
@@ -23,6 +24,11 @@ from .leases import Lease
 __all__ = ["DEFAULT_LEASE_SECONDS", "Claim", "Claims", "Lease", "Observer"]
 
 _log = logging.getLogger(__name__)
+
+# A heartbeat that this machine cannot see for good, which is another thing than a store that fails for a while.
+_UNSEEN = {errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENAMETOOLONG}
+# How often a claim is looked at again that is neither there nor can be created.
+_ATTEMPTS = 100
 
 
 class Claims:
@@ -56,21 +62,10 @@ class Claims:
         """Claim a fingerprint.
 
         :param owner: the step run. Its own claim, from an earlier attempt, it takes over at once.
-        :return: a lease, not yet renewed by itself (see :meth:`Lease.start`), or the claim of somebody else.
+        :return: a lease, not yet renewed by itself (see :meth:`Lease.start`), or the claim of somebody else. A store
+            that cannot be read or written stops nobody from computing: the lease then stands for no claim.
         """
-        if not self._can_claim():
-            return Lease(None, new_claim(key, owner, step, pipeline_run_id, lease_seconds, heartbeat, starting_seconds))
-        while True:
-            mine = new_claim(key, owner, step, pipeline_run_id, lease_seconds, heartbeat, starting_seconds)
-            if self._store.create(claim_name(key), mine.content, durable=False):
-                return Lease(self._store, mine)
-            there = self.look(key)
-            if there is None:
-                continue
-            if there.damaged or there.owner != owner:
-                return there
-            if self._store.swap(claim_name(key), there.content, mine.content, durable=False):
-                return Lease(self._store, mine)
+        return self._get(new_claim(key, owner, step, pipeline_run_id, lease_seconds, heartbeat, starting_seconds))
 
     def look(self, key: str) -> Claim | None:
         """The claim on a fingerprint; ``None`` when nobody has one."""
@@ -94,20 +89,7 @@ class Claims:
             is claimed anew.
         """
         mine = new_claim(seen.key, owner, step, pipeline_run_id, lease_seconds, heartbeat, starting_seconds)
-        if not self._can_claim():
-            return Lease(None, mine)
-        if self._store.swap(claim_name(seen.key), seen.content, mine.content, durable=False):
-            _log.warning("the claim of %s on %s was stale; %s takes it over.", seen.owner or "?", seen.key, owner)
-            return Lease(self._store, mine)
-        return self.acquire(
-            seen.key,
-            owner=owner,
-            step=step,
-            pipeline_run_id=pipeline_run_id,
-            lease_seconds=lease_seconds,
-            heartbeat=heartbeat,
-            starting_seconds=starting_seconds,
-        )
+        return self._get(mine, seen)
 
     def life_sign(self, claim: Claim) -> tuple[int, ...] | None:
         """What changes about the claim's heartbeat file while its step runs; ``None`` when there is no file."""
@@ -115,9 +97,36 @@ class Claims:
             return None
         try:
             seen = os.stat(self._root / claim.heartbeat)
-        except (FileNotFoundError, NotADirectoryError):
-            return None
+        except OSError as error:
+            if error.errno in _UNSEEN:
+                return None
+            raise
         return seen.st_ino, seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns
+
+    def _get(self, mine: Claim, stale: Claim | None = None) -> Lease | Claim:
+        name = claim_name(mine.key)
+        if not self._can_claim():
+            return Lease(None, mine)
+        try:
+            if stale is not None and self._store.swap(name, stale.content, mine.content, durable=False):
+                _log.warning(
+                    "the claim of %s on %s was stale; %s takes it over.", stale.owner or "?", mine.key, mine.owner
+                )
+                return Lease(self._store, mine)
+            for _ in range(_ATTEMPTS):
+                if self._store.create(name, mine.content, durable=False):
+                    return Lease(self._store, mine)
+                there = self.look(mine.key)
+                if there is None:
+                    continue
+                if there.damaged or there.owner != mine.owner:
+                    return there
+                if self._store.swap(name, there.content, mine.content, durable=False):
+                    return Lease(self._store, mine)
+            raise FileExistsError(f"{name} in {self._store!r} is something that is no file; remove it.")
+        except OSError as error:
+            _log.warning("step %r computes without a claim, so another run may compute the same: %s", mine.step, error)
+            return Lease(None, mine)
 
     def _can_claim(self) -> bool:
         if not self._store.exclusive and not self._told:

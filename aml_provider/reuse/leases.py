@@ -16,6 +16,8 @@ _log = logging.getLogger(__name__)
 _BEATS = 4
 # A store that failed is tried again sooner, but not all the time.
 _BEATS_AFTER_FAILURE = 16
+# How often a renewal looks again at a claim that is neither there nor can be created.
+_ATTEMPTS = 100
 
 
 class Lease:
@@ -128,7 +130,9 @@ class Lease:
     def _write(self, old: Claim, new: Claim) -> bool:
         assert self._store is not None
         name, content = claim_name(old.key), old.content
-        while not self._store.swap(name, content, new.content, durable=False):
+        for _ in range(_ATTEMPTS):
+            if self._store.swap(name, content, new.content, durable=False):
+                return True
             there = self._there()
             if there is None:
                 # Removed by hand: it is still this step that computes.
@@ -140,7 +144,7 @@ class Lease:
             if there.token != old.token and not there.damaged:
                 return False
             content = there.content
-        return True
+        raise FileExistsError(f"{name} in {self._store!r} is something that is no file; remove it.")
 
     def _there(self) -> Claim | None:
         assert self._store is not None
