@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from aml_provider.azureml_compat import bootstrap  # noqa: F401  (makes `import azureml` work in this process)
+from aml_provider.cli import environments
 from aml_provider.spec.errors import AmlError
 
 app = typer.Typer(
@@ -19,6 +20,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(environments.app)
 PipelineFile = Annotated[Path, typer.Argument(metavar="FILE", help="a pipeline file: .py or .ipynb")]
 Parameters = Annotated[
     list[str] | None, typer.Option("-p", "--parameter", metavar="NAME=VALUE", help="a pipeline parameter's value")

@@ -1,122 +1,143 @@
-"""Virtual environments for local steps: made by uv from the Environment's packages, shared by equal content."""
+"""Virtual environments for local steps: made by uv from the versions that packages were resolved to."""
 
 from __future__ import annotations
 
-import hashlib
-import json
+import fcntl
+import logging
 import os
 import re
 import shutil
-import subprocess
 import sys
-import tempfile
-from collections.abc import Callable
-from importlib.metadata import version
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock
-
-from aml_provider.runs.errors import StepError
+from aml_provider.reuse.environments import local_identity, takes_packages
+from aml_provider.reuse.fingerprint import Fingerprint
+from aml_provider.reuse.installer import uv
+from aml_provider.reuse.interpreters import Interpreter, as_it_is, base_interpreter, running
+from aml_provider.reuse.locks import EnvironmentLocks, LockedEnvironment, included_file, json_digest
+from aml_provider.reuse.packages import (
+    hashes_of,
+    resolved_package,
+    wanted_packages,
+    with_credentials,
+    without_credentials,
+)
 from aml_provider.spec.models import EnvironmentSpec, PythonSpec
 
-# What conda itself and v1's defaults bring along; a virtual environment has or needs none of it.
-NOT_PACKAGES = {"python", "pip", "conda", "anaconda", "nomkl", "blas"}
+_log = logging.getLogger(__name__)
+
+# A refresh of packages leaves the environment with the old ones behind.
+UNUSED_SECONDS = 30 * 24 * 3600.0
+_OURS = re.compile(r"[0-9a-f]{20,32}")
+_EDITABLE = re.compile(r"(?:-e|--editable)[\s=].*")
 
 
-def interpreter_for(environment: EnvironmentSpec | None, folder: Path, say: Callable[[str], None]) -> str:
-    """The Python that a local step runs with.
+@contextmanager
+def interpreter_for(
+    environment: EnvironmentSpec | None, locks: EnvironmentLocks, folder: Path, say: Callable[[str], None]
+) -> Iterator[str]:
+    """The Python that a local step runs with; it stays as it is while the block runs.
 
     Without packages to install, or with ``user_managed_dependencies``, it is an interpreter as it is; else one
-    of a virtual environment that is built once per content and kept in ``folder``.
+    of a virtual environment that has exactly the versions in ``locks`` and is kept in ``folder``.
 
     :param say: told, in a sentence, what takes time or is not as asked.
     :raises StepError: the environment cannot be built; holds the installer's own words.
     """
     python = environment.python if environment is not None else PythonSpec()
-    if python.user_managed:
-        return _as_it_is(python.interpreter)
-    packages = sorted({*python.pip_packages, *(p for c in python.conda_packages if (p := pip_name(c)))})
-    if "mlflow" in packages:
-        # Two versions of MLflow on one database do not understand each other.
-        packages[packages.index("mlflow")] = f"mlflow=={version('mlflow')}"
-    if not packages:
-        return sys.executable
-    base = _base_interpreter(python.version, say)
-    key = hashlib.sha256(json.dumps([packages, list(python.pip_options), base]).encode()).hexdigest()[:20]
-    target = folder / key
-    result = str(target / "bin" / "python")
-    if (target / ".complete").is_file():
-        return result
+    if not takes_packages(python):
+        yield as_it_is(python.interpreter) if python.user_managed else sys.executable
+        return
+    name = environment.name if environment is not None else ""
+    base = running(base_interpreter(python.version, say))
+    locked = locks.lock(python, base, say, name)
+    lines = _lines(python, locked)
+    hidden = [without_credentials(line) for line in lines]
+    key = json_digest([locked.digest, base.path, base.version, hidden])
+    target, claim = folder / key, folder / f"{key}.lock"
     folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(str(folder / f"{key}.lock")):
-        if not (target / ".complete").is_file():
-            say(f"building the Python environment {environment.name if environment else ''!r}: {', '.join(packages)}")
-            _build(target, base, packages, python, environment.name if environment else "")
-    return result
+    while True:
+        with _held(claim, fcntl.LOCK_SH):
+            if _complete(target).is_file():
+                os.utime(_complete(target))
+                yield str(target / "bin" / "python")
+                return
+        with _held(claim, fcntl.LOCK_EX):
+            if not _complete(target).is_file():
+                say(f"building the Python environment {name!r}: {', '.join(locked.packages)}")
+                _remove_unused(folder)
+                _build(target, base, lines, locks.beside, name)
 
 
-def pip_name(conda_package: str) -> str | None:
-    """A conda package specification as pip writes it; ``None`` for what is not a Python package.
+def resolve(environment: EnvironmentSpec | None, locks: EnvironmentLocks, say: Callable[[str], None]) -> bool:
+    """Resolve the packages of an environment unless they have been; whether they were.
 
-    ``scikit-learn=1.3`` means any 1.3.x to conda, so it becomes ``scikit-learn==1.3.*``.
+    :raises StepError: the packages cannot be resolved.
     """
-    text = conda_package.rsplit("::", maxsplit=1)[-1].strip()
-    match = re.fullmatch(r"([A-Za-z0-9._-]+)\s*(.*)", text)
-    if not match or match[1].lower() in NOT_PACKAGES:
-        return None
-    name, rest = match[1], match[2].strip()
-    exact = re.fullmatch(r"=([0-9][\w.]*)(=\S+)?", rest)
-    if exact:
-        return f"{name}=={exact[1]}.*"
-    return f"{name}{rest}"
+    python = environment.python if environment is not None else PythonSpec()
+    if environment is None or not takes_packages(python):
+        return False
+    base = running(base_interpreter(python.version, lambda _: None))
+    if locks.find(python, base) is not None:
+        return False
+    locks.lock(python, base, say, environment.name)
+    return True
 
 
-def _as_it_is(interpreter: str) -> str:
-    # v1's default 'python' means whatever Python the compute has: here the worker's own.
-    if interpreter in ("", "python", "python3"):
-        return sys.executable
-    found = shutil.which(interpreter)
-    if found is None:
-        raise StepError(f"python.interpreter_path {interpreter!r} does not exist on this worker. Correct the path.")
+def is_as_fingerprinted(fingerprint: Fingerprint, environment: EnvironmentSpec | None, locks: EnvironmentLocks) -> bool:
+    """Whether a local step would still find what its fingerprint says: somebody may just have refreshed packages."""
+    known = fingerprint.parts["environment"]
+    return bool(known.get("kind") == "declared" or known == local_identity(environment, locks).identity)
+
+
+def _lines(python: PythonSpec, locked: LockedEnvironment) -> list[str]:
+    """What uv is told to install: the author's options, with what they chose put in place of what chooses."""
+    asked = wanted_packages(python)
+    hashes = hashes_of(asked)
+    found = [o for o in python.pip_options if not included_file(o) and not _EDITABLE.fullmatch(o)]
+    for line in locked.packages:
+        package, version, _ = resolved_package(line)
+        checked = hashes.get(package) or hashes.get(version)
+        line = with_credentials(line, [*asked, *python.pip_options])
+        found.append(f"{line} {checked}" if checked else line)
     return found
 
 
-def _base_interpreter(version: str | None, say: Callable[[str], None]) -> str:
-    own = f"{sys.version_info.major}.{sys.version_info.minor}"
-    if not version or version == own or version.startswith(own + "."):
-        return sys.executable
-    wanted = ".".join(version.split(".")[:2])
-    found = shutil.which(f"python{wanted}")
-    # A name on the path may be a version manager's stand-in for a Python that is not there.
-    if found and subprocess.run([found, "-c", ""], capture_output=True, check=False).returncode == 0:
-        return found
-    say(f"Python {version} is not installed on this worker: using {own}. Local steps take the Pythons that are there.")
-    return sys.executable
-
-
-def _build(target: Path, base: str, packages: list[str], python: PythonSpec, name: str) -> None:
+def _build(target: Path, base: Interpreter, lines: list[str], beside: Path | None, name: str) -> None:
     shutil.rmtree(target, ignore_errors=True)
-    _uv(["venv", "--quiet", "--python", base, str(target)], name)
-    with tempfile.NamedTemporaryFile("w", suffix=".txt", delete=False) as f:
-        f.write("\n".join([*python.pip_options, *packages]) + "\n")
-    try:
-        _uv(["pip", "install", "--quiet", "--python", str(target / "bin" / "python"), "-r", f.name], name)
-    finally:
-        os.unlink(f.name)
-    (target / ".complete").touch()
+    uv(["venv", "--quiet", "--python", base.path, str(target)], name)
+    python = str(target / "bin" / "python")
+    uv(["pip", "install", "--quiet", "--no-deps", "--python", python, "-r", "-"], name, lines=lines, folder=beside)
+    _complete(target).touch()
 
 
-def _uv(arguments: list[str], name: str) -> None:
-    environment = {k: v for k, v in os.environ.items() if k not in ("VIRTUAL_ENV", "PYTHONPATH")}
-    done = subprocess.run([_uv_binary(), *arguments], capture_output=True, text=True, env=environment, check=False)
-    if done.returncode:
-        raise StepError(
-            f"the Python environment {name!r} could not be built (uv {' '.join(arguments[:2])}):\n"
-            f"{done.stderr.strip()[-2000:]}\nCorrect its packages, or set user_managed_dependencies=True."
-        )
+def _complete(target: Path) -> Path:
+    """What says that an environment is whole, and when a step last started with it."""
+    return target / ".complete"
 
 
-def _uv_binary() -> str:
-    import uv
+@contextmanager
+def _held(file: Path, how: int) -> Iterator[None]:
+    """A lock between processes, which ends with its holder; several may hold a shared one."""
+    with file.open("a") as f:
+        fcntl.flock(f, how)
+        yield
 
-    return str(uv.find_uv_bin())
+
+def _remove_unused(folder: Path) -> None:
+    """Remove environments that no step has started with for long, and that none is running with."""
+    limit = time.time() - UNUSED_SECONDS
+    for target in folder.iterdir():
+        if not _OURS.fullmatch(target.name) or not target.is_dir():
+            continue
+        used = _complete(target)
+        try:
+            if (used if used.is_file() else target).stat().st_mtime > limit:
+                continue
+            with _held(folder / f"{target.name}.lock", fcntl.LOCK_EX | fcntl.LOCK_NB):
+                shutil.rmtree(target)
+        except OSError as problem:
+            _log.debug("the environment %s is kept: %s", target, problem)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.standard.hooks.subprocess import SubprocessHook
 from airflow.sdk import BaseOperator
 
 from aml_provider.operators.base import StepTask
-from aml_provider.runs.binding import PipelineBinding
+from aml_provider.runs.binding import PipelineBinding, StepRun
 from aml_provider.spec.models import Step
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+    from aml_provider.reuse.locks import EnvironmentLocks
 
 # The step gets the worker's environment without what tells Airflow's own secrets and settings.
 HIDDEN_PREFIXES = ("AIRFLOW", "_AIRFLOW")
@@ -40,29 +43,52 @@ class LocalStepOperator(StepTask, BaseOperator):
         from aml_provider.execution.environments import interpreter_for
         from aml_provider.execution.outcome import conclude
         from aml_provider.execution.prepare import prepare_attempt
+        from aml_provider.reuse.locks import EnvironmentLocks
 
         with self.running(context) as run:
+            locks = EnvironmentLocks.of(self.binding)
             folder = self.binding.workspace.state / "environments"
-            interpreter = interpreter_for(self.step.environment, folder, self.log.info)
-            prepared = prepare_attempt(
-                run,
-                context["ti"].try_number,
-                self.go,
-                in_place=True,
-                interpreter=interpreter,
-                variables=self.variables(run, in_place=True),
-            )
-            environment = {
-                name: value
-                for name, value in os.environ.items()
-                if name not in HIDDEN_NAMES and not name.startswith(HIDDEN_PREFIXES)
-            }
-            environment |= prepared.environment | {"AML_DIE_WITH_PARENT": "1"}
-            done = self.hook.run_command(list(prepared.command), env=environment, cwd=str(prepared.folder.code))
+            with interpreter_for(self.step.environment, locks, folder, self.log.info) as interpreter:
+                self._check_fingerprint(locks)
+                prepared = prepare_attempt(
+                    run,
+                    context["ti"].try_number,
+                    self.go,
+                    in_place=True,
+                    interpreter=interpreter,
+                    variables=self.variables(run, in_place=True),
+                )
+                environment = {
+                    name: value
+                    for name, value in os.environ.items()
+                    if name not in HIDDEN_NAMES and not name.startswith(HIDDEN_PREFIXES)
+                }
+                environment |= prepared.environment | {"AML_DIE_WITH_PARENT": "1"}
+                done = self.hook.run_command(list(prepared.command), env=environment, cwd=str(prepared.folder.code))
             if self.killed:
                 raise self.stopped(run, prepared.folder)
             outputs = conclude(run, prepared.folder, f"its process ended with exit code {done.exit_code}")
         self.push(context, run, outputs)
+
+    def learn(self, run: StepRun) -> bool:
+        """Resolve the packages of the step's environment if nobody has; whether that was so."""
+        from aml_provider.execution.environments import resolve
+        from aml_provider.reuse.locks import EnvironmentLocks
+
+        if run.compute.settings.reuse_as is not None:
+            return False
+        return resolve(self.step.environment, EnvironmentLocks.of(self.binding), self.log.info)
+
+    def _check_fingerprint(self, locks: EnvironmentLocks) -> None:
+        """Keep no result under a fingerprint that speaks of other packages than the step has got."""
+        from aml_provider.execution.environments import is_as_fingerprinted
+
+        fingerprint = self.go.fingerprint
+        if fingerprint is not None and not is_as_fingerprinted(fingerprint, self.step.environment, locks):
+            self.log.warning(
+                "the environment of step %r has just been changed, so its result will not be reused", self.step.name
+            )
+            self.go = replace(self.go, fingerprint=None)
 
     def on_kill(self) -> None:
         """Stop the step's process; the runtime passes the signal on and kills what does not end."""

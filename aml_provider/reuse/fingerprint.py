@@ -14,8 +14,9 @@ from blake3 import blake3
 
 from aml_provider.reuse.canonical import digest
 from aml_provider.reuse.contents import Contents
-from aml_provider.reuse.environments import EnvironmentIdentity, EnvironmentLocks, local_identity
+from aml_provider.reuse.environments import EnvironmentIdentity, local_identity
 from aml_provider.reuse.errors import UnknownIngredientError
+from aml_provider.reuse.locks import EnvironmentLocks
 from aml_provider.reuse.sources import Code, Sources
 from aml_provider.runs.binding import PipelineBinding, StepRun
 from aml_provider.spec.models import (
@@ -62,7 +63,7 @@ class Fingerprinter:
         self._binding = binding
         self._contents = contents
         self._sources = Sources(contents.cache)
-        self._locks = EnvironmentLocks(binding.store.environment_locks)
+        self._locks = EnvironmentLocks.of(binding)
         self._environments: dict[str, EnvironmentIdentity] = {}
 
     def of(self, run: StepRun) -> Fingerprint:

@@ -106,6 +106,17 @@ def look_at(path: str) -> Interpreter | None:
         return None
 
 
+def running(path: str) -> Interpreter:
+    """The Python at ``path``.
+
+    :raises StepError: it does not run.
+    """
+    found = look_at(path)
+    if found is None:
+        raise StepError(f"the Python {path!r} does not run on this worker. Correct its path, or install it.")
+    return found
+
+
 def installed_in(interpreter: Interpreter) -> Installed:
     """What is installed, except this package: how a step is run is not part of what it computes."""
     stamps = tuple((folder, os.stat(folder).st_mtime_ns) for folder in interpreter.sites if os.path.isdir(folder))
@@ -165,7 +176,10 @@ def _scan(folders: tuple[tuple[str, int], ...]) -> Installed:
                 # An egg-info may have a version of the Python behind its own.
                 packages[name] = version.partition("-py")[0] or _described_version(entry.path)
                 if source is not None:
-                    packages[name] += f" ({_content(entry.path)})"
+                    content = _content(entry.path)
+                    if content is None:
+                        changing.append(f"package {name!r}, of whose files there is no list")
+                    packages[name] += f" (content {content})"
             elif suffix == ".pth":
                 changing += [f"what {entry.name} adds from {p}" for p in _added_folders(folder, entry.path)]
     return Installed(packages, changing[0] if changing else None)
@@ -183,15 +197,15 @@ def _installed_from(folder: str) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else {}
 
 
-def _content(folder: str) -> str:
-    """A digest of a package's files, from the list of their hashes that its installer wrote."""
+def _content(folder: str) -> str | None:
+    """A digest of a package's files, from the list of their hashes that its installer wrote, if it did."""
     try:
         lines = Path(folder, "RECORD").read_text(encoding="utf-8", errors="surrogateescape").splitlines()
     except FileNotFoundError:
-        return "unknown content"
+        return None
     own = f"{os.path.basename(folder)}/"
     files = sorted(line for line in lines if not line.startswith(own) and ".pyc" not in line)
-    return "content " + sha256("\n".join(files).encode("utf-8", "surrogateescape")).hexdigest()[:16]
+    return sha256("\n".join(files).encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
 def _described_version(path: str) -> str:

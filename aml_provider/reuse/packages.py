@@ -11,14 +11,21 @@ from aml_provider.spec.models import PythonSpec
 # What conda itself and v1's defaults bring along; a virtual environment has or needs none of it.
 NOT_PACKAGES = {"python", "pip", "conda", "anaconda", "nomkl", "blas"}
 
-# git@ is how every SSH address begins, and no secret.
-_CREDENTIALS = re.compile(r"://(?!git@|\*\*\*@)([^/@\s]+)@([^@#;\s]+)")
+# git@ is how every SSH address begins, and no secret; neither is the name of an environment variable. A password may
+# hold an @, or a slash that should have been written as %2F.
+_USER = re.compile(r"://(?!git@|\*\*\*@|\$\{\w+\}(?::\$\{\w+\})?@)(?:[^/\s]+|[^/\s:@]+:(?!\d+/)[^\s@]*)@")
+_SECRET = re.compile(r"([?&][^=&#\s]*(?:sig|token|secret|key|passw|credential)[^=&#\s]*=)[^&#\s]+", re.IGNORECASE)
+_ADDRESS = re.compile(r"[A-Za-z][\w.+-]*://[^\s;]+")
 _NAMED = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)\s*(\[[^\]]*\])?\s*((?:[<>=!~;@,( ].*)?)")
 _PINNED = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)==(\S+)")
 _FROM_URL = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*) @ (\S+)")
 # The content behind such an address cannot change: uv fetches that commit, or checks that hash.
 _FIXED_URL = re.compile(r"git\+\S+@[0-9a-f]{40}(#\S*)?|\S+#(\S*&)?sha256=[0-9a-f]{64}(&\S*)?")
 _HASHES = re.compile(r"--hash[=\s]\S+")
+# Options that say where something is: an address, or a path.
+_PLACE = re.compile(
+    r"(?:-[cefir]|--(?:constraint|editable|find-links|index-url|extra-index-url|requirement))[\s=]+(\S.*)"
+)
 
 
 def pip_name(conda_package: str) -> str | None:
@@ -40,10 +47,8 @@ def pip_name(conda_package: str) -> str | None:
 def wanted_packages(python: PythonSpec) -> list[str]:
     """The packages that a virtual environment for ``python`` is asked to have, sorted; none: it needs none."""
     packages = sorted({*python.pip_packages, *(p for c in python.conda_packages if (p := pip_name(c)))})
-    if "mlflow" in packages:
-        # Two versions of MLflow on one database do not understand each other.
-        packages[packages.index("mlflow")] = f"mlflow=={version('mlflow')}"
-    return packages
+    # Two versions of MLflow on one database do not understand each other.
+    return [f"mlflow=={version('mlflow')}" if normal_requirement(p) == "mlflow" else p for p in packages]
 
 
 def normal_name(name: str) -> str:
@@ -78,24 +83,40 @@ def resolved_package(line: str) -> tuple[str, str, bool]:
 
 
 def without_credentials(text: str) -> str:
-    """``text`` with ``***`` for users and passwords in its addresses."""
-    return _CREDENTIALS.sub(r"://***@\2", text)
+    """``text`` with ``***`` for users, passwords and tokens in its addresses."""
+    return _SECRET.sub(r"\1***", _USER.sub("://***@", text))
 
 
 def with_credentials(text: str, asked: Iterable[str]) -> str:
-    """``text`` with the users and passwords that the same addresses have in ``asked``."""
-    found = {rest: credentials for source in asked for credentials, rest in _CREDENTIALS.findall(source)}
-    for rest in sorted(found, key=len, reverse=True):
-        text = text.replace(f"://***@{rest}", f"://{found[rest]}@{rest}")
+    """``text`` with the users, passwords and tokens that the same addresses have in ``asked``."""
+    known: dict[str, str] = {}
+    for address in (found for source in asked for found in _ADDRESS.findall(source)):
+        # What follows the last @ of a git address is a branch, for which uv writes the commit.
+        place = address.partition("#")[0]
+        for part in (address, place, place.rpartition("@")[0]):
+            known[without_credentials(part)] = part
+    for hidden in sorted((h for h, part in known.items() if h != part), key=len, reverse=True):
+        text = text.replace(hidden, known[hidden])
     return text
 
 
 def hashes_of(requirements: Iterable[str]) -> dict[str, str]:
-    """Normal name -> the ``--hash`` options that the author wrote behind a requirement."""
+    """Normal name, or address without a name -> the ``--hash`` options that the author wrote behind it."""
     found = {}
     for requirement in requirements:
         hashes = _HASHES.findall(requirement)
-        named = _NAMED.match(requirement)
-        if hashes and named:
-            found[normal_name(named[1])] = " ".join(hashes)
+        if not hashes:
+            continue
+        what = _HASHES.sub("", requirement).strip()
+        named = None if _ADDRESS.match(what) else _NAMED.match(what)
+        found[normal_name(named[1]) if named else without_credentials(what)] = " ".join(hashes)
     return found
+
+
+def is_relative(line: str) -> bool:
+    """Whether a requirement or an option names a file or a folder by a path from somewhere."""
+    option = _PLACE.fullmatch(line)
+    place = option[1] if option else line.partition(";")[0].rpartition(" @ ")[2]
+    if "://" in place or place.startswith(("/", "file:/")):
+        return False
+    return option is not None or (not line.startswith("-") and "/" in place)
