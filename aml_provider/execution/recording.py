@@ -11,6 +11,7 @@ from aml_provider.reuse.contents import Contents
 from aml_provider.reuse.errors import UnknownIngredientError
 from aml_provider.reuse.fingerprint import Fingerprint, declared_name
 from aml_provider.reuse.index import ReuseIndex
+from aml_provider.reuse.manifests import keep_input_manifests
 from aml_provider.reuse.plan import Decision, How
 from aml_provider.reuse.records import Record
 from aml_provider.runs.binding import StepRun
@@ -80,6 +81,7 @@ def commit_record(
         index.commit(
             record, replace=bool(kept.get("replace")) or _is_unusable(index.read(record.fingerprint), contents)
         )
+        keep_input_manifests(run, kept["parts"], index, contents)
     except OSError as e:
         _log.warning(
             "the step's result cannot be recorded, so it will not be reused: %s (%s)", e.strerror, e.filename or ""

@@ -1,41 +1,20 @@
-"""Why a step runs: what differs from the nearest earlier result, down to the file, value, package or input."""
+"""Why a step runs: its nearest earlier result, what differs from it, and what to do about that."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from aml_provider.reuse.changes import Change, changes_between
 from aml_provider.reuse.fingerprint import Fingerprint
 from aml_provider.reuse.index import ReuseIndex
 from aml_provider.reuse.records import Record
 
+__all__ = ["Change", "Difference", "changes_between", "nearest", "shared_folder_hint"]
+
 # How many earlier results of a step are compared.
 COMPARED = 20
-_SHOWN = 60
-
-
-@dataclass(frozen=True)
-class Change:
-    """One thing that differs.
-
-    :param part: which ingredient: ``code``, ``parameter``, ``package``, ``input``...
-    :param name: which of them: a file, a parameter, a package.
-    :param old: what it was, ``None``: it was not there; :param new: what it is.
-    """
-
-    part: str
-    name: str
-    old: str | None
-    new: str | None
-
-    def __str__(self) -> str:
-        what = f"{self.part} {self.name}".strip()
-        if self.old is None:
-            return f"{what}: new{f', {self.new}' if self.new else ''}"
-        if self.new is None:
-            return f"{what}: gone{f', was {self.old}' if self.old else ''}"
-        return f"{what}: {self.old} -> {self.new}" if self.old != self.new else f"{what}: changed"
 
 
 @dataclass(frozen=True)
@@ -68,102 +47,30 @@ def nearest(fingerprint: Fingerprint, step: str, index: ReuseIndex, before: floa
     return best or Difference(None)
 
 
-def changes_between(record: Record, now: Fingerprint, index: ReuseIndex) -> Iterable[Change]:
-    """What differs between an earlier result's ingredients and today's, the author's own things first."""
-    old, new = record.parts.get("key", {}), now.parts
-    details = record.parts.get("details", {})
-    if old.get("code") != new.get("code"):
-        before = index.manifest(old["code"]) if old.get("code") else {}
-        yield from _files(before, now.files)
-    yield from _parameters(details, now, old, new)
-    for part, what in (("params", "params"), ("runconfig", "run configuration")):
-        yield from _mapping(what, old.get(part), new.get(part), _value)
-    if old.get("command") != new.get("command"):
-        yield from _command(
-            old.get("command"), new.get("command"), details.get("parameters"), now.details["parameters"]
-        )
-    yield from _environment(old.get("environment") or {}, new["environment"])
-    yield from _mapping("variable", old.get("variables"), new.get("variables"), lambda _: "")
-    yield from _mapping("input", old.get("inputs"), new.get("inputs"), _input)
-    yield from _mapping("output", old.get("outputs"), new.get("outputs"), _output)
-    for name in ("type", "version"):
-        before, after = (old.get("step") or {}).get(name), new["step"][name]
-        if before != after:
-            yield Change("step", name, _value(before), _value(after))
+def shared_folder_hint(
+    step: str, directory: str | None, parts: Mapping[str, Any], changes: Sequence[Change], others: int
+) -> str | None:
+    """What to do about a step that runs because a file of its neighbours has changed; ``None``: that is not why.
+
+    :param directory: its source directory, as its author wrote it.
+    :param parts: its ingredients.
+    :param others: how many more steps of the pipeline have the same source directory.
+    """
+    own = _own_files(parts.get("command") or [])
+    foreign = [c.name for c in changes if c.part == "code" and c.name and not own(c.name)]
+    if directory is None or not others or not foreign:
+        return None
+    files = foreign[0] if len(foreign) == 1 else f"{foreign[0]} and {len(foreign) - 1} more files"
+    script = f"{parts['command'][1]}, ..." if len(parts.get("command") or []) == 3 else "..."
+    return (
+        f"{others + 1} steps share source_directory {directory!r}, and {files} may be of use only to others of them; "
+        f"give step {step!r} its own files with `reuse: steps: {step}: include: [{script}]` in workspace.yaml"
+    )
 
 
-def _files(before: Mapping[str, str] | None, after: Mapping[str, str]) -> Iterable[Change]:
-    if before is None:
-        yield Change("code", "", "another snapshot, whose list of files is gone", "this one")
-        return
-    for name in sorted({*before, *after}):
-        old, new = before.get(name), after.get(name)
-        if old != new:
-            yield Change("code", name, _short(old), _short(new))
-
-
-def _parameters(details: Mapping[str, Any], now: Fingerprint, old: Any, new: Any) -> Iterable[Change]:
-    before, after = details.get("parameters") or {}, now.details["parameters"]
-    if old.get("command") == new.get("command") and old.get("params") == new.get("params"):
-        return  # another name for the same value is no change
-    for name in sorted({*before, *after}):
-        if name in before and name in after and _value(before[name]) != _value(after[name]):
-            yield Change("parameter", name, _value(before[name]), _value(after[name]))
-
-
-def _command(old: Any, new: Any, before: Any, after: Any) -> Iterable[Change]:
-    """What differs in the command besides the parameters' values, which are told by name."""
-    told = {name for name in {**(before or {}), **(after or {})} if (before or {}).get(name) != (after or {}).get(name)}
-    if old is None or old[0] != new[0]:
-        yield Change("command", "", _value(old[0] if old else None), _value(new[0]))
-        return
-    if len(new) == 3 and old[1] != new[1]:
-        yield Change("command", "script", _value(old[1]), _value(new[1]))
-    was, now = old[-1], new[-1]
-    if len(was) != len(now):
-        yield Change("command", "", f"{len(was)} arguments", f"{len(now)} arguments")
-        return
-    for number, (a, b) in enumerate(zip(was, now, strict=True), 1):
-        if a != b and not (told and a[0] == b[0] == "value"):
-            yield Change("command", f"argument {number}", _value(a[-1]), _value(b[-1]))
-
-
-def _environment(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterable[Change]:
-    for name in sorted({*old, *new}):
-        before, after = old.get(name), new.get(name)
-        if before == after:
-            continue
-        if name == "packages" and isinstance(before, Mapping) and isinstance(after, Mapping):
-            yield from _mapping("package", before, after, str)
-        else:
-            yield Change("environment", name, _value(before), _value(after))
-
-
-def _mapping(part: str, old: Any, new: Any, told: Any) -> Iterable[Change]:
-    before, after = old or {}, new or {}
-    for name in sorted({*before, *after}):
-        if name not in before or name not in after or before[name] != after[name]:
-            yield Change(
-                part,
-                name,
-                told(before[name]) if name in before else None,
-                told(after[name]) if name in after else None,
-            )
-
-
-def _input(declared: Any) -> str:
-    content = declared[-1]
-    return f"{content[0]} {_short(content[-1])} ({declared[0]})"
-
-
-def _output(declared: Any) -> str:
-    return f"{declared[0]}:{declared[1]}"
-
-
-def _short(digest: str | None) -> str | None:
-    return None if digest is None else digest[:12] + digest[64:]
-
-
-def _value(value: Any) -> str:
-    text = repr(value[-1]) if isinstance(value, list) and value and value[0] in ("text", "value") else repr(value)
-    return text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."
+def _own_files(command: Sequence[Any]) -> Callable[[str], bool]:
+    """Says whether a file is the script that a step runs, or is named in its command."""
+    if len(command) == 3:
+        return lambda file: file == command[1]
+    words = [str(word[1]) for word in (command[-1] if command else []) if word[0] == "text"]
+    return lambda file: any(file in word for word in words)

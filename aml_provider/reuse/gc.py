@@ -16,6 +16,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from aml_provider.reuse.index import ReuseIndex
+from aml_provider.reuse.manifests import tree_of
 from aml_provider.reuse.records import Record
 from aml_provider.reuse.uses import Place, RunningRun, Uses, places_of
 from aml_provider.spec.errors import AmlError
@@ -237,8 +238,8 @@ class Collector:
 def manifests_of(record: Record) -> set[str]:
     """Digests of the trees that a record's fingerprint names: of its code and of its inputs."""
     parts = record.parts.get("key") or {}
-    trees = {declared[-1][-1] for declared in (parts.get("inputs") or {}).values() if declared[-1][0] == "tree"}
-    return trees | ({parts["code"]} if parts.get("code") else set())
+    trees = [parts.get("code"), *(tree_of(declared[-1]) for declared in (parts.get("inputs") or {}).values())]
+    return {tree for tree in trees if tree}
 
 
 def _beyond(records: list[Record], budget: int) -> list[Record]:

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from aml_provider.reuse import gc
 from aml_provider.reuse.canonical import digest
 from aml_provider.reuse.gc import Collection, Collector, Selection
-from aml_provider.reuse.records import Record, ReuseIndex
+from aml_provider.reuse.index import ReuseIndex
+from aml_provider.reuse.records import Record
 from aml_provider.reuse.uses import running_runs
 from aml_provider.runs.layout import RunStore, write_json
 from aml_provider.spec.errors import AmlError
