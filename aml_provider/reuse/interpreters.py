@@ -161,6 +161,7 @@ def _ask(path: str, mtime_ns: int) -> Interpreter | None:
 def _scan(folders: tuple[tuple[str, int], ...]) -> Installed:
     packages: dict[str, str] = {}
     changing: list[str] = []
+    added: list[str] = []
     for folder, _ in folders:
         for entry in sorted(os.scandir(folder), key=lambda e: e.name):
             stem, suffix = os.path.splitext(entry.name)
@@ -181,8 +182,9 @@ def _scan(folders: tuple[tuple[str, int], ...]) -> Installed:
                         changing.append(f"package {name!r}, of whose files there is no list")
                     packages[name] += f" (content {content})"
             elif suffix == ".pth":
-                changing += [f"what {entry.name} adds from {p}" for p in _added_folders(folder, entry.path)]
-    return Installed(packages, changing[0] if changing else None)
+                added += [f"what {entry.name} adds from {p}" for p in _added_folders(folder, entry.path)]
+    # An editable package adds its folder; its own name says more.
+    return Installed(packages, next(iter([*changing, *added]), None))
 
 
 def _installed_from(folder: str) -> dict[str, Any] | None:
