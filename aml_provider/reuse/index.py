@@ -65,7 +65,10 @@ class ReuseIndex:
         :raises ValueError: the record is none that could be read again.
         """
         value = record.to_json()
-        Record.from_json(value)
+        try:
+            Record.from_json(value)
+        except ValueError as error:
+            raise ValueError(f"a result cannot be recorded like this: {error}.") from None
         name, content = record_name(record.fingerprint), sealed(value)
         # Before the record: a process that is killed in between leaves a marker without a record, which is ignored.
         # The other way round would leave a record that its step does not know.
