@@ -53,7 +53,7 @@ def available(request: pytest.FixtureRequest) -> set[str]:
 def server(
     tmp_path_factory: pytest.TempPathFactory, repository: Path, state: Path, kubeconfig: Path, available: set[str]
 ) -> Iterator[Server]:
-    """A running Airflow with both sample pipelines and the hold pipeline in its dags folder, and all pools."""
+    """A running Airflow with the sample pipelines and those of this folder in its dags folder."""
     folder = tmp_path_factory.mktemp("airflow")
     dags = folder / "dags"
     shutil.copytree(repository / "dags", dags, ignore=shutil.ignore_patterns("workspace.yaml", "__pycache__"))
@@ -65,6 +65,8 @@ def server(
     workspace.write_text(
         f"name: tests\nstate: {state}\nairflow: {{url: 'http://127.0.0.1:{port}'}}\n"
         + "".join(f"{kind}: {{retry_delay_seconds: 1}}\n" for kind in ("local", "docker", "kubernetes"))
+        # A build number must not count; the test images' tags do not move.
+        + "reuse: {lease_seconds: 5, ignore_parameters: [build_number], trusted_images: ['testbed/*']}\n"
         + "compute:\n  local: {kind: local, max_nodes: 8}\n"
         + compute.replace("KUBECONFIG", str(kubeconfig)).replace("{kind", "{max_nodes: 8, kind")
     )
@@ -75,7 +77,7 @@ def server(
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         started.start()
-        started.ready({"digits", "fan-out", "hold"})
+        started.ready({"digits", "fan-out", "hold", "counted-local"})
         yield started
     finally:
         started.stop()
