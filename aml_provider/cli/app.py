@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from aml_provider.azureml_compat import bootstrap  # noqa: F401  (makes `import azureml` work in this process)
-from aml_provider.cli import environments
+from aml_provider.cli import cache, environments
 from aml_provider.spec.errors import AmlError
 
 app = typer.Typer(
@@ -21,6 +21,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(environments.app)
+app.add_typer(cache.app)
 PipelineFile = Annotated[Path, typer.Argument(metavar="FILE", help="a pipeline file: .py or .ipynb")]
 Parameters = Annotated[
     list[str] | None, typer.Option("-p", "--parameter", metavar="NAME=VALUE", help="a pipeline parameter's value")
@@ -68,6 +69,37 @@ def _values(parameters: list[str] | None) -> dict[str, str]:
             raise typer.BadParameter(f"{item!r} is not NAME=VALUE", param_hint="-p")
         values[name] = value
     return values
+
+
+@app.command()
+def plan(
+    file: PipelineFile,
+    parameter: Parameters = None,
+    regenerate: Regenerate = False,
+    assume_unchanged: AssumeUnchanged = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say for every step of FILE whether it would run or be reused, and why, running nothing."""
+    from aml_provider.cli.plan import print_plans
+    from aml_provider.submission.overrides import Overrides
+
+    print_plans(file, Overrides(_values(parameter), None, regenerate, tuple(assume_unchanged or ())), as_json)
+
+
+@app.command()
+def explain(
+    target: Annotated[
+        str, typer.Argument(metavar="FILE|RUN", help="a pipeline file, or a run: its id, or DAG id/run id")
+    ],
+    step: Annotated[str | None, typer.Argument(metavar="STEP", help="name of a step; of a run, default: all")] = None,
+    parameter: Parameters = None,
+    verbose: Annotated[bool, typer.Option("--verbose", help="print everything that the key is made of")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Say why a step would run, or ran: what differs from its nearest earlier result."""
+    from aml_provider.cli.explain import print_explanation
+
+    print_explanation(target, step, _values(parameter), verbose, as_json)
 
 
 @app.command()

@@ -70,7 +70,7 @@ def _why_over(workspace: LoadedWorkspace, label: Mapping[str, str]) -> str | Non
     dag_id, run_id, task_id = (label.get(n, "") for n in (labels.DAG_LABEL, labels.RUN_LABEL, labels.TASK_LABEL))
     embedded = label.get(labels.EMBEDDED_LABEL)
     if embedded:
-        return None if _embedded_alive(Path(embedded)) else "the embedded run that started it has ended"
+        return None if embedded_alive(Path(embedded)) else "the embedded run that started it has ended"
     if workspace.file.airflow is not None:
         path = f"dags/{quote(dag_id)}/dagRuns/{quote(run_id)}/taskInstances/{quote(task_id)}"
         try:
@@ -84,7 +84,7 @@ def _why_over(workspace: LoadedWorkspace, label: Mapping[str, str]) -> str | Non
     return None if state in LIVE else f"its task is {state or 'not running'}"
 
 
-def _embedded_alive(folder: Path) -> bool:
+def embedded_alive(folder: Path) -> bool:
     """Whether the process of an embedded run is still there."""
     pid = (read_json(folder / "state.json") or {}).get("pid", 0)
     try:

@@ -60,7 +60,8 @@ def shared_folder_hint(
     foreign = [c.name for c in changes if c.part == "code" and c.name and not own(c.name)]
     if directory is None or not others or not foreign:
         return None
-    files = foreign[0] if len(foreign) == 1 else f"{foreign[0]} and {len(foreign) - 1} more files"
+    more = len(foreign) - 1
+    files = f"{foreign[0]} and {more} more file{'s' if more > 1 else ''}" if more else foreign[0]
     script = f"{parts['command'][1]}, ..." if len(parts.get("command") or []) == 3 else "..."
     return (
         f"{others + 1} steps share source_directory {directory!r}, and {files} may be of use only to others of them; "

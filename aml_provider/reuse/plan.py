@@ -174,9 +174,8 @@ class Planner:
         if running:
             names = ", ".join(repr(self._binding.steps[up].name) for up in running[:3])
             more = f" and {len(running) - 3} more" if len(running) > 3 else ""
-            which = "is" if len(running) == 1 else "are"
             return Decision(
-                step, Verdict.DEPENDS, f"depends on what {names}{more} will write; if that {which} as before, reused"
+                step, Verdict.DEPENDS, f"depends on what {names}{more} will write; if that is as before, reused"
             )
         return self._fingerprint(StepRun(self._binding, step, "", "", self._parameters, self._outputs_of))
 
