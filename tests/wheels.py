@@ -1,9 +1,11 @@
-"""Packages made on the spot, and places that serve them: what an index has changes when a test says so."""
+"""Packages made on the spot, places that serve them, and Pythons to put them in."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
+import subprocess
+import sys
 import threading
 import zipfile
 from collections.abc import Callable, Iterator
@@ -11,6 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+
+from uv import find_uv_bin
 
 
 def make_wheel(folder: Path, name: str, version: str, *needs: str, content: str = "") -> Path:
@@ -30,6 +34,22 @@ def make_wheel(folder: Path, name: str, version: str, *needs: str, content: str 
         for file, text in files.items():
             archive.writestr(file, text)
     return path
+
+
+def make_python(folder: Path) -> Path:
+    """A virtual environment; its Python."""
+    subprocess.run([find_uv_bin(), "venv", "--quiet", "--python", sys.executable, folder], check=True)
+    return folder / "bin" / "python"
+
+
+def install(python: Path, *what: str | Path) -> None:
+    """What a person who looks after an interpreter does."""
+    subprocess.run([find_uv_bin(), "pip", "install", "--quiet", "--no-deps", "--python", python, *what], check=True)
+
+
+def sites(python: Path) -> Path:
+    (found,) = (python.parents[1] / "lib").glob("python*/site-packages")
+    return found
 
 
 def sha256(path: Path) -> str:
@@ -103,7 +123,7 @@ def serving(index: Index) -> Iterator[Index]:
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         index.port = server.server_port
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         try:
             yield index

@@ -8,27 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from aml_provider.reuse.installer import uv
 from aml_provider.reuse.interpreters import OURS, Installed, as_it_is, base_interpreter, installed_in, running
 from aml_provider.runs.errors import StepError
-from tests.wheels import make_wheel
+from tests.wheels import install, make_python, make_wheel, sites
 
 OWN = f"{sys.version_info.major}.{sys.version_info.minor}"
-
-
-def make_python(folder: Path) -> Path:
-    """A virtual environment; its Python."""
-    uv(["venv", "--quiet", "--python", sys.executable, str(folder)], "test")
-    return folder / "bin" / "python"
-
-
-def install(python: Path, *what: str | Path) -> None:
-    uv(["pip", "install", "--quiet", "--no-deps", "--python", str(python), *map(str, what)], "test")
-
-
-def sites(python: Path) -> Path:
-    (found,) = (python.parents[1] / "lib").glob("python*/site-packages")
-    return found
 
 
 def has(python: Path) -> Installed:
