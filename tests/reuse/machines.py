@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -37,8 +38,12 @@ class Warnings:
     def __init__(self, log: pytest.LogCaptureFixture) -> None:
         self._log = log
 
+    def so_far(self) -> list[str]:
+        """Those that there are now; they are given again."""
+        return [entry.getMessage() for entry in self._log.records if entry.levelno >= logging.WARNING]
+
     def __call__(self) -> list[str]:
-        said = [entry.getMessage() for entry in self._log.records if entry.levelno >= logging.WARNING]
+        said = self.so_far()
         self._log.clear()
         return said
 
@@ -98,6 +103,11 @@ class Worker:
             raise AssertionError(f"{self.owner} has died: {self._process.stderr.read()}")
         return json.loads(line)
 
+    def fileno(self) -> int:
+        """For select: it has answered when there is something to read."""
+        assert self._process.stdout is not None
+        return self._process.stdout.fileno()
+
     def ask(self, command: str, *args: Any, **options: Any) -> Any:
         self.tell(command, *args, **options)
         return self.answer()
@@ -106,6 +116,12 @@ class Worker:
         """End it as a power failure does: nothing in it runs any more."""
         os.kill(self._process.pid, signal.SIGKILL)
         self._process.wait()
+
+    def end(self) -> int:
+        """Tell it that there is nothing more to do, and give its exit code."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        return self._process.wait(PATIENCE)
 
     def pause(self) -> None:
         os.kill(self._process.pid, signal.SIGSTOP)
@@ -140,6 +156,13 @@ def at_once(told: list[Worker], command: str, *args: Any, **options: Any) -> lis
     return [worker.answer() for worker in told]
 
 
+def answered(told: list[Worker]) -> list[Worker]:
+    """Those who have an answer, once one of them has."""
+    ready, _, _ = select.select(told, [], [], PATIENCE)
+    assert ready, "nobody answers"
+    return ready
+
+
 # --- inside the other process ---------------------------------------------------------------------------------------
 
 
@@ -166,6 +189,12 @@ class _Told:
         until(lambda: observer.look() != "held", f"the claim on {key} ends")
         return self.take_over(key, observer.claim.text if observer.claim is not None else None, **options)
 
+    def get(self, key: str, **options: Any) -> str:
+        """Wait for as long as it takes to have the claim."""
+        while self.wait_and_take_over(key, **options) != "mine":
+            pass
+        return "mine"
+
     def take_over(self, key: str, seen: str | None, **options: Any) -> str:
         from aml_provider.reuse.claims import Claim
 
@@ -180,9 +209,9 @@ class _Told:
         assert self.lease is not None
         self.lease.start()
 
-    def stop(self) -> None:
+    def promise_less(self, seconds: float) -> None:
         assert self.lease is not None
-        self.lease.stop()
+        self.lease.update(lease_seconds=seconds)
 
     def release(self) -> None:
         assert self.lease is not None
