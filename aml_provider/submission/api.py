@@ -11,6 +11,8 @@ from aml_provider.spec.errors import AmlError
 from aml_provider.workspace.model import AirflowConfig
 
 TIMEOUT_SECONDS = 30
+# Airflow's server closes a connection after five idle seconds; a request that meets that moment is lost.
+KEEP_ALIVE_SECONDS = 2.0
 
 
 class AirflowApiError(AmlError):
@@ -29,7 +31,8 @@ class AirflowApi:
 
     def __init__(self, config: AirflowConfig) -> None:
         self._config = config
-        self._client = httpx.Client(base_url=config.url.rstrip("/"), timeout=TIMEOUT_SECONDS)
+        limits = httpx.Limits(keepalive_expiry=KEEP_ALIVE_SECONDS)
+        self._client = httpx.Client(base_url=config.url.rstrip("/"), timeout=TIMEOUT_SECONDS, limits=limits)
         self._token: str | None = None
 
     @property
