@@ -20,6 +20,7 @@ from aml_provider.reuse.interpreters import Interpreter, as_it_is, base_interpre
 from aml_provider.reuse.locks import EnvironmentLocks, LockedEnvironment, included_file, json_digest
 from aml_provider.reuse.packages import (
     hashes_of,
+    is_editable,
     resolved_package,
     wanted_packages,
     with_credentials,
@@ -32,7 +33,6 @@ _log = logging.getLogger(__name__)
 # A refresh of packages leaves the environment with the old ones behind.
 UNUSED_SECONDS = 30 * 24 * 3600.0
 _OURS = re.compile(r"[0-9a-f]{20,32}")
-_EDITABLE = re.compile(r"(?:-e|--editable)[\s=].*")
 
 
 @contextmanager
@@ -97,7 +97,7 @@ def _lines(python: PythonSpec, locked: LockedEnvironment) -> list[str]:
     """What uv is told to install: the author's options, with what they chose put in place of what chooses."""
     asked = wanted_packages(python)
     hashes = hashes_of(asked)
-    found = [o for o in python.pip_options if not included_file(o) and not _EDITABLE.fullmatch(o)]
+    found = [o for o in python.pip_options if not included_file(o) and not is_editable(o)]
     for line in locked.packages:
         package, version, _ = resolved_package(line)
         checked = hashes.get(package) or hashes.get(version)

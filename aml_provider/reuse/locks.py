@@ -60,7 +60,8 @@ class LockedEnvironment:
     @property
     def digest(self) -> str:
         """Stands for the packages: a refresh that changes nothing does not change it."""
-        return json_digest([self.definition["python"], self.definition["platform"], self.packages])
+        where = [self.definition[name] for name in ("python", "platform", "folder") if name in self.definition]
+        return json_digest([*where, self.packages])
 
     @property
     def versions(self) -> dict[str, str]:
@@ -175,6 +176,9 @@ class EnvironmentLocks:
             "python": base.minor,
             "platform": base.platform,
         }
+        if any(is_relative(line) for line in (*wanted_packages(python), *filter(is_editable, python.pip_options))):
+            # Another pipeline's folder has another package there.
+            definition["folder"] = str(self.beside)
         included = {
             option: self._content(match[1]) for option in python.pip_options if (match := included_file(option))
         }

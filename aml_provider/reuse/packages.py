@@ -113,6 +113,11 @@ def hashes_of(requirements: Iterable[str]) -> dict[str, str]:
     return found
 
 
+def is_editable(option: str) -> bool:
+    """Whether an option has a folder installed as it is."""
+    return re.match(r"(?:-e|--editable)[\s=]", option) is not None
+
+
 def is_relative(line: str) -> bool:
     """Whether a requirement or an option names a file or a folder by a path from somewhere."""
     option = _PLACE.fullmatch(line)

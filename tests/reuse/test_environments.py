@@ -387,6 +387,17 @@ def test_a_package_beside_the_pipeline_file_is_not_known(
     assert "whose content can change while its name stays" in unknown(local_identity(environment, locks))
 
 
+def test_the_same_path_beside_another_pipeline_file_is_another_package(tmp_path: Path) -> None:
+    places = [EnvironmentLocks(tmp_path / "store", tmp_path / project) for project in ("one", "two")]
+    for environment, same in (
+        (wants("./mine"), False),
+        (wants("six", options=("-e ./mine",)), False),
+        (wants("six"), True),
+    ):
+        one, other = (locks.key(environment.python, BASE) for locks in places)
+        assert (one == other) is same
+
+
 def test_a_branch_is_resolved_to_a_commit_and_kept(locks: EnvironmentLocks, tmp_path: Path) -> None:
     repository = tmp_path / "repository"
     repository.mkdir()
