@@ -35,11 +35,11 @@ def bytes_of(text: str, option: str) -> int:
     :param option: what it was typed for.
     :raises AmlError: it is no amount.
     """
-    amount = re.sub(r"(?<=[\dKMGTi])B$", "", text.strip())
-    try:
-        return memory_bytes(amount)
-    except ValueError:
-        raise AmlError(f"{option} {text!r} is no amount of data; write it like 500MB, 2GiB or 1000000") from None
+    # The units as this program itself writes them: kB, but Ki.
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([kKMGT]i?)?B?", text.strip())
+    if match is None:
+        raise AmlError(f"{option} {text!r} is no amount of data; write it like 500MB, 2GiB or 1000000")
+    return memory_bytes(match[1] + (match[2] or "").replace("k", "K"))
 
 
 def size(count: int) -> str:
