@@ -19,6 +19,7 @@ from blake3 import blake3
 from aml_provider.reuse.installer import uv
 from aml_provider.reuse.interpreters import Interpreter, base_interpreter, running
 from aml_provider.reuse.packages import (
+    is_editable,
     is_relative,
     normal_requirement,
     resolved_package,
