@@ -49,8 +49,8 @@ demo: $(READY)
 	@cd $(DEMO) && $(AML) run dags/digits_pipeline.py
 	@printf '\n== run 2: nothing has changed\n'
 	@cd $(DEMO) && $(AML) run dags/digits_pipeline.py
-	@printf '\n== run 3: one line of digits/train.py is another: SVC(C=10 ...) has become SVC(C=100 ...)\n'
-	@sed -i 's/SVC(C=10,/SVC(C=100,/' $(DEMO)/dags/digits/train.py
+	@printf '\n== run 3: one line of digits/train.py is another: SVC(C=10 ...) has become SVC(C=0.1 ...)\n'
+	@sed -i 's/SVC(C=10,/SVC(C=0.1,/' $(DEMO)/dags/digits/train.py
 	@cd $(DEMO) && $(AML) plan dags/digits_pipeline.py && $(AML) run dags/digits_pipeline.py
 	@MLFLOW_TRACKING_URI=$(TRACKING) $(BIN)/python -c "$$LATEST_RUN"
 	@echo "to look at it: $(BIN)/mlflow ui --backend-store-uri $(TRACKING)"
