@@ -252,3 +252,23 @@ def test_on_a_terminal_long_reasons_are_folded_and_whole(project: Path) -> None:
     assert max(len(line) for line in lines) <= 60
     words = " ".join(" ".join(lines).split())
     assert "depends on what 'train' will write; if that is as before, reused" in words
+
+
+def test_what_a_reader_should_know_is_noted(aml: Aml, project: Path) -> None:
+    target = "name: lab\ncompute:\n  cpu: {kind: kubernetes, image: 'example.com/team/houses:latest'}\n"
+    (project / "workspace.yaml").write_text(target + "reuse: {trusted_images: ['example.com/team/*']}\n")
+    note = "image 'example.com/team/houses:latest' is taken by its name: the workspace file trusts it"
+    said = aml(project, "plan", "pipeline.py")
+    assert f"\n{' ' * 17}  note: {note}\n" in said.out
+    assert planned(aml(project, "plan", "pipeline.py", "--json"))["prep"]["notes"] == [note]
+    assert f"\nnote: {note}\n" in aml(project, "explain", "pipeline.py", "prep").out
+
+
+def test_an_image_that_nobody_can_tell_the_content_of_is_said_to_be_the_reason(aml: Aml, project: Path) -> None:
+    nowhere = f"unix://{project}/no.sock"
+    target = f"{{kind: docker, image: 'localhost:1/houses:latest', docker_url: '{nowhere}'}}"
+    (project / "workspace.yaml").write_text(f"name: lab\ncompute:\n  cpu: {target}\n")
+    step = planned(aml(project, "plan", "pipeline.py", "--json"))["prep"]
+    assert step["verdict"] == "run"
+    assert step["fingerprint"] is None
+    assert "'localhost:1/houses:latest' is known only by a tag" in step["reason"]
