@@ -19,15 +19,8 @@ from aml_provider.reuse.fingerprint import Fingerprint
 from aml_provider.reuse.locks import EnvironmentLocks
 from aml_provider.runs.errors import StepError
 from aml_provider.spec.models import EnvironmentSpec, PythonSpec
+from tests.resolving import make_index, only, silent, wants
 from tests.wheels import Index, make_wheel, serving, sha256
-
-
-def silent(sentence: str) -> None:
-    """Nobody listens."""
-
-
-def wants(*packages: str, options: tuple[str, ...] = (), **more: Any) -> EnvironmentSpec:
-    return EnvironmentSpec(name="train", python=PythonSpec(pip_packages=packages, pip_options=options, **more))
 
 
 @pytest.fixture
@@ -38,13 +31,7 @@ def locks(tmp_path: Path) -> EnvironmentLocks:
 
 @pytest.fixture
 def index(tmp_path: Path) -> Path:
-    make_wheel(tmp_path / "index", "tiny", "1.0")
-    make_wheel(tmp_path / "index", "needy", "0.1", "tiny>=1")
-    return tmp_path / "index"
-
-
-def only(index: Path) -> tuple[str, ...]:
-    return ("--no-index", f"--find-links {index}")
+    return make_index(tmp_path / "index")
 
 
 def installed(python: str) -> dict[str, str]:

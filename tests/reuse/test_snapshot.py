@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from aml_provider.execution import snapshot
+from aml_provider.reuse import snapshot
 from aml_provider.runs.errors import StepError
 
 
