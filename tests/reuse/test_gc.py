@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -486,6 +487,30 @@ def test_what_is_being_computed_again_is_not_taken_away(lab: Lab) -> None:
     lab.run("digits", prep=None)
     lab.collect(Selection(step="nothing"))
     assert is_whole(lab, record)
+
+
+def test_data_that_cannot_be_removed_is_named_and_tried_again(lab: Lab, small_disk: Path) -> None:
+    lab.result("prep", 1)
+    # What is in use as a mount point cannot be removed, not even by root.
+    outer = lab.root / "azureml/digits-train-000000000002"
+    outer.mkdir()
+    record = lab.result("train", 2, at="azureml/digits-train-000000000002/data")
+    shutil.rmtree(lab.folder_of(record))
+    subprocess.run(["mkdir", lab.folder_of(record)], check=True)
+    subprocess.run(["mount", "--bind", small_disk, lab.folder_of(record)], check=True)
+    try:
+        with pytest.raises(
+            AmlError, match=r"2 records were removed, but not all of their data: workspaceblobstore:\S+"
+        ):
+            lab.collect()
+        assert lab.left() == set()
+        assert not (lab.root / "azureml/digits-prep-000000000001").exists()
+    finally:
+        subprocess.run(["umount", lab.folder_of(record)], check=True)
+    lab.collect(Selection(step="nothing"))
+    assert lab.files() == set()
+    assert not outer.exists()
+    assert list(lab.index.store.names("removing/")) == []
 
 
 # --- invariants -------------------------------------------------------------------------------------------------
