@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import Any
 
+from aml_provider.reuse.canonical import canonical
 from aml_provider.reuse.fingerprint import Fingerprint
 from aml_provider.reuse.index import ReuseIndex
 from aml_provider.reuse.ingredients import argument, short
@@ -60,7 +61,7 @@ def changes_between(record: Record, now: Fingerprint, index: ReuseIndex) -> Iter
     yield from _mapping("output", old.get("outputs"), new.get("outputs"), _output)
     for name in ("type", "version"):
         before, after = (old.get("step") or {}).get(name), new["step"][name]
-        if before != after:
+        if not _same(before, after):
             yield Change("step", name, _maybe(before), _maybe(after))
 
 
@@ -100,10 +101,10 @@ def _files(
 
 def _parameters(before: Mapping[str, Any], after: Mapping[str, Any], old: Any, new: Any) -> Iterable[Change]:
     used = ("command", "params", "runconfig")
-    if all(old.get(part) == new.get(part) for part in used):
+    if all(_same(old.get(part), new.get(part)) for part in used):
         return  # another name for the same value is no change
     for name in sorted({*before} & {*after}):
-        if repr(before[name]) != repr(after[name]):
+        if not _same(before[name], after[name]):
             yield Change("parameter", name, _value(before[name]), _value(after[name]))
 
 
@@ -126,16 +127,21 @@ def _command(old: Any, new: Any, told: Told) -> Iterable[Change]:
     if len(was) == len(now):
         blocks = [(n, n + 1, n, n + 1) for n in range(len(was))]
     else:
-        matcher = SequenceMatcher(None, [repr(word) for word in was], [repr(word) for word in now], autojunk=False)
+        matcher = SequenceMatcher(None, list(map(canonical, was)), list(map(canonical, now)), autojunk=False)
         blocks = [block[1:] for block in matcher.get_opcodes() if block[0] != "equal"]
     for i, j, k, m in blocks:
         if not _is_told(was[i:j], now[k:m], told):
             yield Change("command", f"argument {k + 1}", _words(was[i:j]), _words(now[k:m]))
 
 
+def _same(old: Any, new: Any) -> bool:
+    """Whether a fingerprint takes two values for the same: 3 and 3.0 are not."""
+    return canonical(old) == canonical(new)
+
+
 def _is_told(old: Any, new: Any, told: Told) -> bool:
     """Whether two words of a command are equal but for values of parameters that have been told."""
-    if repr(old) == repr(new):
+    if _same(old, new):
         return True
     if not (isinstance(old, list) and isinstance(new, list) and len(old) == len(new)):
         return False
@@ -147,7 +153,7 @@ def _is_told(old: Any, new: Any, told: Told) -> bool:
 def _environment(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterable[Change]:
     for name in sorted({*old, *new}):
         before, after = old.get(name), new.get(name)
-        if before == after:
+        if _same(before, after):
             continue
         if name == "packages" and isinstance(before, Mapping) and isinstance(after, Mapping):
             yield from _mapping("package", before, after, str)
@@ -158,7 +164,7 @@ def _environment(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterable[Cha
 def _mapping(part: str, old: Any, new: Any, told: Any) -> Iterable[Change]:
     before, after = old or {}, new or {}
     for name in sorted({*before, *after}):
-        if name not in before or name not in after or before[name] != after[name]:
+        if name not in before or name not in after or not _same(before[name], after[name]):
             yield Change(
                 part,
                 name,

@@ -175,6 +175,9 @@ def test_the_cure_works_and_the_run_tells_why_it_ran(aml: Aml, tmp_path: Path) -
     steps = [only(aml(project, "explain", second, name, "--json")) for name in ("prep", "train", "report", "audit")]
     assert [step["verdict"] for step in steps] == ["run", "run", "run", "run"]
 
+    # A result that came later is no earlier one.
+    assert only(aml(project, "explain", reused.run_id(), "train", "--json"))["nearest"] is None
+
     # Now prep has files of its own, and what only train uses is no change of it.
     said = aml(project, "plan", "pipeline.py", "-p", "epochs=4", "--json")
     verdicts = {step["name"]: step["verdict"] for step in json.loads(said.out)[0]["steps"]}

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from aml_provider.reuse.canonical import digest
+from aml_provider.reuse.canonical import canonical, digest
 from aml_provider.reuse.changes import Change, changes_between, input_files
 from aml_provider.reuse.contents import Contents
 from aml_provider.reuse.explain import COMPARED, nearest, shared_folder_hint
@@ -168,6 +168,7 @@ CHANGES: dict[str, tuple[Callable[[Lab], Any], list[str]]] = {
     "a file made executable": (executable, ["code run.sh: # -> #+x"]),
     "a parameter": (parameter("epochs", 4), ["parameter epochs: 3 -> 4"]),
     "a parameter's type": (parameter("epochs", "3"), ["parameter epochs: 3 -> '3'"]),
+    "a parameter's type alone": (parameter("epochs", 3.0), ["parameter epochs: 3 -> 3.0"]),
     "another parameter with the same value": (argument(1, ParameterRef(name="layers")), []),
     "a word": (argument(0, Text(value="--rounds")), ["command argument 1: '--epochs' -> '--rounds'"]),
     "a word inside a word": (
@@ -273,6 +274,14 @@ def test_another_parameter_with_another_value_is_told_where_it_stands(lab: Lab) 
     assert lab.told(before) == ["command argument 2: 3 -> 5"]
 
 
+def test_a_value_that_no_parameter_brought_is_told_beside_one_that_a_parameter_did(lab: Lab) -> None:
+    lab.arguments(ParameterRef(name="epochs"), ParameterRef(name="epochs"))
+    before = lab.record(lab.fingerprint())
+    lab.parameters = {"epochs": 4, "layers": 5}
+    lab.arguments(ParameterRef(name="epochs"), ParameterRef(name="layers"))
+    assert lab.told(before) == ["parameter epochs: 3 -> 4", "command argument 2: 3 -> 5"]
+
+
 def test_packages_are_told_one_by_one(lab: Lab) -> None:
     fingerprint = lab.fingerprint()
     old = {"kind": "python", "packages": {"numpy": "1.0", "pandas": "2.0", "old": "1"}}
@@ -308,7 +317,7 @@ def test_of_several_changes_none_is_left_out(tmp_path_factory: pytest.TempPathFa
         if (lab.folder / "src/common.py").exists() or "file" not in what:
             CHANGES[what][0](lab)
     now = lab.fingerprint()
-    changed = {part for part in now.parts if now.parts[part] != fingerprint.parts[part]}
+    changed = {part for part in now.parts if canonical(now.parts[part]) != canonical(fingerprint.parts[part])}
     words = {"command": {"command", "parameter"}, "environment": {"environment", "package"}}
     told = {change.part for change in changes_between(before, now, lab.index)}
     for part in changed:
