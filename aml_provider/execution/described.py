@@ -2,31 +2,35 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from dataclasses import dataclass
 from typing import Any
 
 from aml_provider.execution.recording import commit_record, keep_fingerprint
-from aml_provider.execution.reusing import claim_again
-from aml_provider.reuse.claims import Claim, Claims
-from aml_provider.reuse.contents import Contents
+from aml_provider.execution.reusing import Go, why_it_runs
+from aml_provider.reuse.claims import Claim, Claims, Lease
 from aml_provider.reuse.plan import Decision, Planner, Verdict
+from aml_provider.reuse.snapshot import source_files
 from aml_provider.runs.binding import StepRun
 from aml_provider.runs.errors import StepError
 from aml_provider.runs.layout import AttemptFolder, read_json
-from aml_provider.spec.models import DataLocation, StoredOutput
+from aml_provider.spec.models import StepOutput, StoredOutput
 from aml_provider.storage.digest_cache import DigestCache
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Decided:
     """What is known about a task before it starts.
 
+    :param why: why it is reused, or runs, in lines.
     :param outputs: where its outputs are, or will be.
     """
 
     reused: bool
-    reason: str
+    why: list[str]
     outputs: dict[str, Any]
 
 
@@ -37,22 +41,26 @@ def decide(run: StepRun, number: int, lease_seconds: float, stale: Claim | None)
     :param lease_seconds: nobody renews the claim, so it is good for this long.
     :param stale: a claim that was seen not to live any more.
     :return: the claim of another run that is computing the same.
+    :raises StepError: the task's code is not there.
     """
+    _check_code(run)
     with DigestCache(run.binding.digest_cache) as cache:
         decision = Planner(run.binding, run.parameters, cache=cache).decide(run)
         if decision.fingerprint is not None and decision.verdict is not Verdict.REUSE:
-            there = _claim(run, decision.fingerprint.key, lease_seconds, stale)
-            if there is not None:
-                return there
+            lease = _claim(run, decision.fingerprint.key, lease_seconds, stale)
+            if isinstance(lease, Claim):
+                return lease
             # Whoever held the claim before may have finished between our look at the index and our claim.
-            decision = Planner(run.binding, run.parameters, cache=cache).decide(run)
-            if decision.verdict is Verdict.REUSE:
-                release(run, run.folder.attempt(number))
-    # Kept for a reused task too: a person may have it run all the same, and then its result is the newer one.
+            again = Planner(run.binding, run.parameters, cache=cache).decide(run)
+            if again.verdict is Verdict.REUSE:
+                lease.release()
+                decision = again
     reused = decision.verdict is Verdict.REUSE
-    keep_fingerprint(run, run.folder.attempt(number), decision.fingerprint, [decision.reason], replace=reused)
-    places = decision.outputs if reused else _declared(run)
-    return Decided(reused, _sentence(decision), {name: place.model_dump() for name, place in places.items()})
+    why = [_of_record(decision)] if reused else why_it_runs(run, Go(decision.reason, decision.fingerprint))
+    # Kept for a reused task too: a person may have it run all the same, and then its result is the newer one.
+    keep_fingerprint(run, run.folder.attempt(number), decision.fingerprint, why, replace=reused)
+    places = decision.outputs if reused else declared(run)
+    return Decided(reused, why, {name: place.model_dump() for name, place in places.items()})
 
 
 def record(run: StepRun, number: int) -> dict[str, Any]:
@@ -63,29 +71,75 @@ def record(run: StepRun, number: int) -> dict[str, Any]:
     """
     attempt = run.folder.attempt(number)
     with DigestCache(run.binding.digest_cache) as cache:
-        contents = Contents(run.binding.workspace, cache)
-        outputs = {name: contents.stored(place) for name, place in _declared(run).items()}
+        planner = Planner(run.binding, run.parameters, cache=cache)
+        known = _is_as_before(run, attempt, planner)
+        outputs = {name: planner.contents.stored(place) for name, place in declared(run).items()}
         for name, place in outputs.items():
             if place.digest is None:
                 raise StepError(
                     f"step {run.step.name!r}: its task has ended, and there is nothing at "
-                    f"{place.datastore}:{place.path}, where its output {name!r} was to be. Correct the place or the task."
+                    f"{place.datastore}:{place.path}, where its output {name!r} was to be. Correct the place or the "
+                    "task."
                 )
-        started, ended = float((read_json(attempt.fingerprint) or {}).get("created") or time.time()), time.time()
-        times = {"started": started, "ended": ended, "seconds": round(ended - started, 3), "metrics": {}}
-        commit_record(run, attempt, times, contents, outputs)
-    release(run, attempt)
+        if known:
+            started, ended = float((read_json(attempt.fingerprint) or {})["created"]), time.time()
+            times = {"started": started, "ended": ended, "seconds": round(ended - started, 3), "metrics": {}}
+            commit_record(run, attempt, times, planner.contents, outputs)
     return {name: place.model_dump() for name, place in outputs.items()}
 
 
-def release(run: StepRun, attempt: AttemptFolder) -> None:
-    """Give back the claim of a task that has ended."""
-    lease = claim_again(run, attempt)
-    if lease is not None:
-        lease.release()
+def declared(run: StepRun) -> dict[str, StoredOutput]:
+    """Where a task writes in this run."""
+    return {o.name: StoredOutput(datastore=o.datastore, path=_path(run, o)) for o in run.step.outputs}
 
 
-def _claim(run: StepRun, key: str, lease_seconds: float, stale: Claim | None) -> Claim | None:
+def _path(run: StepRun, output: StepOutput) -> str:
+    # Not the step run's id, as in a pipeline: what has that in its path is removed with its record, and nobody knows
+    # which hand-written DAGs are still reading it.
+    return output.destination.replace("{run-id}", run.pipeline_run_id).replace("{output-name}", output.name)
+
+
+def _check_code(run: StepRun) -> None:
+    """Have a wrong path be an error, and not a task that is never reused."""
+    directory = run.binding.source_directory(run.step)
+    if directory is None:
+        return
+    if not directory.is_dir():
+        raise StepError(
+            f"step {run.step.name!r}: its code folder {directory} does not exist on this worker. A relative one begins "
+            "in the folder of the DAG file; correct it, or copy the folder there."
+        )
+    include = run.binding.reuse_of(run.step).include
+    if include and not source_files(directory, include):
+        raise StepError(
+            f"step {run.step.name!r}: include {list(include)} matches no file in {directory}. Name the files that count."
+        )
+
+
+def _is_as_before(run: StepRun, attempt: AttemptFolder, planner: Planner) -> bool:
+    """Whether the result depends on what was looked at before the task started.
+
+    The task reads its code and data where they are, so what has changed since may have been read before or after that.
+    """
+    kept = read_json(attempt.fingerprint) or {}
+    if "key" not in kept:
+        return False
+    now = planner.fingerprinted(run)
+    if now.fingerprint is None:
+        _log.warning("the result of step %r will not be reused: %s", run.step.name, now.reason)
+        return False
+    if now.fingerprint.key == kept["key"]:
+        return True
+    changed = [part for part, value in now.fingerprint.parts.items() if value != kept["parts"].get(part)]
+    _log.warning(
+        "the result of step %r will not be reused: since its sensor has looked, this has changed: %s",
+        run.step.name,
+        ", ".join(changed),
+    )
+    return False
+
+
+def _claim(run: StepRun, key: str, lease_seconds: float, stale: Claim | None) -> Lease | Claim:
     claims = Claims.of(run.binding.store.reuse, run.binding.store.root)
     wanted: dict[str, Any] = {
         "owner": run.step_run_id,
@@ -93,22 +147,13 @@ def _claim(run: StepRun, key: str, lease_seconds: float, stale: Claim | None) ->
         "pipeline_run_id": run.pipeline_run_id,
         "lease_seconds": lease_seconds,
     }
-    found = (
-        claims.take_over(stale, **wanted) if stale is not None and stale.key == key else claims.acquire(key, **wanted)
+    if stale is not None and stale.key == key:
+        return claims.take_over(stale, **wanted)
+    return claims.acquire(key, **wanted)
+
+
+def _of_record(decision: Decision) -> str:
+    assert decision.record is not None
+    return (
+        f"{decision.reason}; computed by run {decision.record.run['pipeline_run_id']} in {decision.record.seconds:g} s"
     )
-    return found if isinstance(found, Claim) else None
-
-
-def _declared(run: StepRun) -> dict[str, StoredOutput]:
-    return {o.name: StoredOutput(**_location(o.datastore, o.destination).model_dump()) for o in run.step.outputs}
-
-
-def _location(datastore: str, path: str) -> DataLocation:
-    return DataLocation(datastore=datastore, path=path)
-
-
-def _sentence(decision: Decision) -> str:
-    if decision.record is None:
-        return f"runs: {decision.reason}"
-    computed = f"computed by {decision.record.run['pipeline_run_id']} in {decision.record.seconds:g} s"
-    return f"reused: {decision.reason}; {computed}"

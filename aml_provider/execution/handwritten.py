@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +22,10 @@ from aml_provider.spec.models import (
     StepOutput,
     SubmitOptions,
 )
-from aml_provider.spec.names import legal_key
+from aml_provider.storage.paths import normalized
 from aml_provider.workspace.discovery import load_workspace
+from aml_provider.workspace.model import StepReuseConfig
+from aml_provider.workspace.resolved import LoadedWorkspace
 
 #: The index's word for the type of such a step.
 TASK_TYPE = "AirflowTask"
@@ -36,12 +40,14 @@ class DescribedTask:
     :param include: ``.gitignore`` patterns of the files in ``code`` that count; empty for all.
     :param parameters: values that count, of JSON's types; ``1`` and ``"1"`` are different.
     :param inputs: name -> place in a datastore, ``datastore:path``; what is there counts, not where it is.
-    :param outputs: name -> place that the task writes.
+    :param outputs: name -> place that the task writes. ``{run-id}`` in it stands for the run, ``{output-name}`` for the
+        name: with a place for each run, no run overwrites what another could reuse.
     :param image: image that the task runs in, when it runs in one.
     :param compute_target: the workspace's compute target that the task runs on, by whose engine the image is looked
         up; its ``reuse_as`` declares what is equal. Default: this worker, whose Python and packages count.
     :param version: any text; change it to have everything computed anew.
-    :param workspace: path of the workspace file; default: the one that a pipeline file there would find.
+    :param workspace: path of the workspace file, relative to the DAG file; default: the one that a pipeline file there
+        would find.
     """
 
     DESCRIPTION = (
@@ -61,28 +67,30 @@ class DescribedTask:
     workspace: str | None
     dag: Any
 
-    def step_run(self, dag_id: str, run_id: str) -> StepRun:
+    def step_run(self, sensor: str, dag_id: str, run_id: str) -> StepRun:
         """The task as a step run.
 
-        :raises PipelineError: a place or a value is not of the described form.
+        :param sensor: id of the sensor's task. The step's own name may occur twice in one DAG.
+        :raises PipelineError: a place or a value is not of the described form, or names what the workspace does not have.
         :raises WorkspaceFileError: the workspace file is of no use.
         """
         for name, value in self.parameters.items():
             _check_value(self.step, name, value)
         folder = Path(self.dag.fileloc).parent
-        workspace = load_workspace(self.workspace, beside=folder)
+        loaded = load_workspace(folder / self.workspace if self.workspace else None, beside=folder)
+        workspace = _including(loaded, self.step, self.include)
         step = Step(
-            key=legal_key(self.step),
+            key=sensor,
             name=self.step,
             type=TASK_TYPE,
             action=Command(words=()),
             source_directory=self.code,
             parameters={name: ParameterRef(name=name) for name in self.parameters},
             inputs=tuple(
-                StepInput(name=n, source=DatastoreSource(location=_place(self.step, n, p)))
+                StepInput(name=n, source=DatastoreSource(location=_place(self.step, n, p, workspace)))
                 for n, p in self.inputs.items()
             ),
-            outputs=tuple(_output(self.step, n, p) for n, p in self.outputs.items()),
+            outputs=tuple(_output(self.step, n, p, workspace) for n, p in self.outputs.items()),
             compute_target=self.compute_target,
             environment=EnvironmentSpec(name="", image=self.image) if self.image else None,
             version=self.version,
@@ -94,7 +102,20 @@ class DescribedTask:
             submit=SubmitOptions(experiment=dag_id),
         )
         binding = PipelineBinding(spec, folder, workspace)
+        binding.compute_of(step)
         return StepRun(binding, step, dag_id, run_id, dict(self.parameters), lambda _: {})
+
+
+def _including(workspace: LoadedWorkspace, step: str, include: Sequence[str]) -> LoadedWorkspace:
+    """The workspace as if its file said of ``step`` what its author says."""
+    if not include:
+        return workspace
+    # As the last entry it wins.
+    steps = dict(workspace.file.reuse.steps)
+    name = glob.escape(step)
+    own = steps.pop(name, StepReuseConfig()).model_copy(update={"include": tuple(include)})
+    reuse = workspace.file.reuse.model_copy(update={"steps": {**steps, name: own}})
+    return replace(workspace, file=workspace.file.model_copy(update={"reuse": reuse}))
 
 
 def _check_value(step: str, name: str, value: Any) -> None:
@@ -103,7 +124,12 @@ def _check_value(step: str, name: str, value: Any) -> None:
             _check_value(step, name, item)
     elif isinstance(value, Mapping):
         for key, item in value.items():
-            _check_value(step, name, key if not isinstance(key, str) else item)
+            if not isinstance(key, str):
+                raise PipelineError(
+                    f"step {step!r}, parameter {name!r}: the key {key!r} of type {type(key).__name__} is no text; give "
+                    "mappings text as keys"
+                )
+            _check_value(step, name, item)
     elif not isinstance(value, _SCALARS):
         raise PipelineError(
             f"step {step!r}, parameter {name!r}: {value!r} of type {type(value).__name__} has no content that could be "
@@ -111,13 +137,17 @@ def _check_value(step: str, name: str, value: Any) -> None:
         )
 
 
-def _place(step: str, name: str, text: str) -> DataLocation:
-    datastore, colon, path = text.partition(":")
+def _place(step: str, name: str, text: object, workspace: LoadedWorkspace) -> DataLocation:
+    datastore, colon, path = text.partition(":") if isinstance(text, str) else ("", "", "")
     if not colon or not datastore:
         raise PipelineError(f"step {step!r}, {name!r}: {text!r} is no place; write it like workspaceblobstore:folder")
-    return DataLocation(datastore=datastore, path=path.strip("/"))
+    try:
+        workspace.datastore(datastore)
+        return DataLocation(datastore=datastore, path=normalized(path, datastore))
+    except PipelineError as e:
+        raise PipelineError(f"step {step!r}, {name!r}: {e}") from None
 
 
-def _output(step: str, name: str, text: str) -> StepOutput:
-    place = _place(step, name, text)
+def _output(step: str, name: str, text: object, workspace: LoadedWorkspace) -> StepOutput:
+    place = _place(step, name, text, workspace)
     return StepOutput(name=name, datastore=place.datastore, destination=place.path)

@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from aml_provider.execution.prepare import discard_attempts
 from aml_provider.execution.recording import adopt
+from aml_provider.execution.reusing import release
+from aml_provider.execution.staging import discard_attempts
 from aml_provider.reuse.plan import Options, Plan, Planner, Verdict
 from aml_provider.runs.binding import PipelineBinding, StepRun, pipeline_run_id, step_run_id
 from aml_provider.runs.layout import write_json
@@ -116,7 +117,10 @@ def end_run(binding: PipelineBinding, dag_id: str, run_id: str, states: Mapping[
     missing = [k for k, v in steps.items() if v != "success" and not (v == "skipped" and folder.reused(k))]
     ending = Ending(tuple(k for k, v in steps.items() if v == "failed"), tuple(missing))
     if folder.path.is_dir():
-        write_json(folder.path / "end.json", {"state": ending.state, "ended": time.time(), "steps": steps})
+        try:
+            write_json(folder.path / "end.json", {"state": ending.state, "ended": time.time(), "steps": steps})
+        except OSError as e:
+            _log.warning("the end of the run cannot be recorded: %s (%s)", e.strerror, e.filename or "")
         close_run(folder.path, ending.state, steps, binding.workspace.tracking_uri)
         for step in binding.spec.steps:
             _discard(StepRun(binding, step, dag_id, run_id, {}, lambda _: {}))
@@ -124,8 +128,10 @@ def end_run(binding: PipelineBinding, dag_id: str, run_id: str, states: Mapping[
 
 
 def _discard(run: StepRun) -> None:
-    """Remove what steps staged whose own workers had no time for it: killed, or stopped while deferred."""
+    """Remove what steps left whose own workers had no time for it: killed, or stopped while deferred."""
     try:
         discard_attempts(run)
+        for attempt in run.folder.attempts()[-1:]:
+            release(run, attempt)
     except (AmlError, OSError) as e:
         _log.warning("what step %r had staged could not be removed: %s", run.step.name, e)

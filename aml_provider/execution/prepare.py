@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from aml_provider.execution import data
+from aml_provider.execution.disk import disk_errors
 from aml_provider.execution.recording import keep_fingerprint
 from aml_provider.execution.reusing import Go, why_it_runs
 from aml_provider.execution.runtime_files import install_runtime
+from aml_provider.execution.staging import discard_attempts
 from aml_provider.execution.values import Values
 from aml_provider.reuse.snapshot import SourceFile, copy_snapshot
 from aml_provider.reuse.sources import code_of
@@ -47,7 +49,15 @@ def prepare_attempt(
     :param interpreter: the Python that runs scripts.
     :param variables: more environment variables for the command, weaker than the environment's own.
     :raises StepError: code or input data is missing; nothing has been started then.
+    :raises StepInterruptedError: there is no room for it; likewise.
     """
+    with disk_errors(run):
+        return _prepared(run, number, go, in_place, interpreter, variables)
+
+
+def _prepared(
+    run: StepRun, number: int, go: Go, in_place: bool, interpreter: str, variables: dict[str, str]
+) -> PreparedAttempt:
     attempt = run.folder.attempt(number)
     discard_attempts(run)
     if attempt.path.exists():
@@ -92,18 +102,6 @@ def prepare_attempt(
     return PreparedAttempt(
         attempt, ("/bin/sh", launcher), {"AML_JOB_DIR": str(inside), "AML_PYTHON": interpreter}, mounts
     )
-
-
-def discard_attempts(run: StepRun, number: int | None = None) -> None:
-    """Remove what attempts staged and never published.
-
-    :param number: of this attempt only; else of all of them, none of which may matter any more.
-    """
-    for output in run.step.outputs:
-        parent = data.staging_folder(run, 0, output).parent.parent
-        if parent.is_dir():
-            for folder in parent.glob(f"{run.step_run_id}-{'*' if number is None else number}"):
-                shutil.rmtree(folder)
 
 
 def _job(

@@ -35,10 +35,19 @@ def keep_fingerprint(
     if fingerprint is not None:
         value |= {"key": fingerprint.key, "parts": fingerprint.parts, "details": fingerprint.details}
         if fingerprint.parts["code"]:
-            ReuseIndex.of(run.binding.store.reuse).keep_manifest(
-                fingerprint.parts["code"], list(fingerprint.files.items())
-            )
+            _keep_code(run, fingerprint)
     write_json(attempt.fingerprint, value)
+
+
+def _keep_code(run: StepRun, fingerprint: Fingerprint) -> None:
+    """Keep the list of the snapshot's files. Without it, later differences are told less exactly; the step runs."""
+    index = ReuseIndex.of(run.binding.store.reuse)
+    try:
+        index.keep_manifest(fingerprint.parts["code"], list(fingerprint.files.items()))
+    except OSError as e:
+        _log.warning(
+            "the list of files of step %r cannot be kept: %s (%s)", run.step.name, e.strerror, e.filename or ""
+        )
 
 
 def commit_record(

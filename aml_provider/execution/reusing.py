@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from aml_provider.execution.disk import disk_errors
 from aml_provider.execution.recording import adopt
 from aml_provider.reuse.claims import Claim, Claims, Lease
 from aml_provider.reuse.explain import nearest
@@ -60,6 +61,7 @@ def settle(
     :param forced: why the step runs whatever there is, ``None``: it need not.
     :param stale: a claim that was seen not to live any more.
     :param learn: finds out what could not be known (resolves packages, pulls an image); whether that changed anything.
+    :raises StepInterruptedError: there is an earlier result, and no room to say that it is used.
     """
     if not run.step.allow_reuse:
         return Go("allow_reuse is False for it")
@@ -73,14 +75,19 @@ def settle(
             lease = claim(run, number, decision.fingerprint.key, stale)
             if isinstance(lease, Claim):
                 return Wait(lease)
-            # Whoever held the claim before may have finished between our look at the index and our claim.
-            again = _decide(run, cache, forced)
+            try:
+                # Whoever held the claim before may have finished between our look at the index and our claim.
+                again = _decide(run, cache, forced)
+            except BaseException:
+                lease.release()
+                raise
             if again.verdict is not Verdict.REUSE:
                 return Go(forced or decision.reason, decision.fingerprint, lease, forced is not None)
             lease.release()
             decision = again
         assert decision.record is not None
-        write_json(run.folder.result_file, adopt(run, decision))
+        with disk_errors(run):
+            write_json(run.folder.result_file, adopt(run, decision))
         return Reused(decision)
 
 
@@ -120,6 +127,13 @@ def claim_again(run: StepRun, attempt: AttemptFolder) -> Lease | None:
         return None
     lease = claim(run, attempt.number, key)
     return lease if isinstance(lease, Lease) else None
+
+
+def release(run: StepRun, attempt: AttemptFolder) -> None:
+    """Give back the claim of an attempt that has ended, if it still has one."""
+    lease = claim_again(run, attempt)
+    if lease is not None:
+        lease.release()
 
 
 def heartbeat(run: StepRun, number: int) -> str:

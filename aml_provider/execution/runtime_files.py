@@ -6,6 +6,7 @@ import hashlib
 import os
 import shutil
 import tempfile
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
@@ -13,6 +14,9 @@ import aml_provider
 
 SOURCE = Path(aml_provider.__file__).parent / "runtime"
 PACKAGE = "aml_runtime"
+_BUILDING = ".building-"
+# A folder this old was left by a killed process.
+_BUILDING_SECONDS = 24 * 3600
 
 
 @lru_cache(maxsize=1)
@@ -45,7 +49,8 @@ def install_runtime(runtimes: Path) -> Path:
     if target.is_dir():
         return target
     runtimes.mkdir(parents=True, exist_ok=True)
-    building = Path(tempfile.mkdtemp(dir=runtimes, prefix=".building-"))
+    building = Path(tempfile.mkdtemp(dir=runtimes, prefix=_BUILDING))
+    _sweep(building)
     try:
         for path in _files():
             relative = path.relative_to(SOURCE)
@@ -65,3 +70,13 @@ def install_runtime(runtimes: Path) -> Path:
     finally:
         shutil.rmtree(building, ignore_errors=True)
     return target
+
+
+def _sweep(building: Path) -> None:
+    """Remove what processes left beside ``building`` that were killed while they did the same."""
+    # By the clock of whatever keeps the folder: ours may be another.
+    limit = building.stat().st_mtime - _BUILDING_SECONDS
+    for folder in building.parent.glob(f"{_BUILDING}*"):
+        with suppress(FileNotFoundError):
+            if folder.stat().st_mtime < limit:
+                shutil.rmtree(folder)

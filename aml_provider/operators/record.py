@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from aml_provider.execution.handwritten import DescribedTask
 from aml_provider.spec.errors import AmlError
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class StepRecordOperator(DescribedTask, BaseOperator):
     """Records what the tasks before it have written, so that a later run's sensor can skip them.
 
-    It also runs when they fail, to let go of the claim that other runs wait for, and then fails itself.
+    It also runs when they fail, to give back the claim that other runs wait for, and then fails itself.
 
     :param sensor: the :class:`~aml_provider.sensors.reuse.StepReuseSensor` before the tasks.
     """
@@ -32,26 +32,47 @@ class StepRecordOperator(DescribedTask, BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Record the outputs; they are this task's XCom, with their digests."""
-        from aml_provider.execution.described import record, release
+        from aml_provider.execution.described import record
+        from aml_provider.execution.reusing import release
 
         ti = context["ti"]
-        states = ti.get_task_states(
-            dag_id=ti.dag_id, task_ids=sorted({*self.upstream_task_ids, self.recorded_for}), run_ids=[ti.run_id]
-        ).get(ti.run_id, {})
         try:
-            run = self.step_run(ti.dag_id, str(ti.run_id))
+            run = self.step_run(self.recorded_for, ti.dag_id, str(ti.run_id))
             number = run.folder.latest
-            failed = sorted(task for task in self.upstream_task_ids if states.get(task) != "success")
-            if failed:
+            try:
+                self._check_tasks(ti, number)
+                return record(run, number)
+            finally:
                 if number:
                     release(run, run.folder.attempt(number))
-                raise AirflowFailException(
-                    f"nothing is recorded for step {self.step!r}: task {failed[0]!r} is {states.get(failed[0])}"
-                )
-            if not number:
-                raise AirflowFailException(
-                    f"nothing is recorded for step {self.step!r}: its sensor {self.recorded_for!r} has not run"
-                )
-            return record(run, number)
         except AmlError as e:
             raise AirflowFailException(str(e)) from None
+
+    def _check_tasks(self, ti: Any, number: int) -> None:
+        """Refuse to record anything unless the tasks have run after the sensor.
+
+        :param number: the sensor's latest attempt that has decided; 0: none has.
+        """
+        tasks = sorted(self.upstream_task_ids - {self.recorded_for})
+        states = {task: self._states(ti, task) for task in (*tasks, self.recorded_for)}
+        for bad in ("failed", "upstream_failed"):
+            for task in tasks:
+                if bad in states[task]:
+                    raise AirflowFailException(f"nothing is recorded for step {self.step!r}: task {task!r} is {bad}")
+        for task in (self.recorded_for, *tasks):
+            if "skipped" in states[task]:
+                raise AirflowSkipException(f"nothing is recorded for step {self.step!r}: task {task!r} is skipped")
+        if not tasks:
+            raise AirflowFailException(
+                f"nothing is recorded for step {self.step!r}: no task is between {self.recorded_for!r} and "
+                f"{self.task_id!r}; put {self.task_id!r} behind the task that writes the outputs"
+            )
+        if not number:
+            raise AirflowFailException(
+                f"nothing is recorded for step {self.step!r}: its sensor {self.recorded_for!r} has not run"
+            )
+
+    def _states(self, ti: Any, task_id: str) -> set[str | None]:
+        """The states of a task, which has several when it is mapped."""
+        found = ti.get_task_states(dag_id=ti.dag_id, task_ids=[task_id], run_ids=[ti.run_id])
+        return set(found.get(ti.run_id, {}).values())

@@ -26,4 +26,4 @@ class StepFailedError(StepError):
 
 
 class StepInterruptedError(StepProblem):
-    """The step's process went away before its runtime reported: starting it again may help."""
+    """Something outside the step's script ended it: its process went away, a disk was full. Starting it again may help."""

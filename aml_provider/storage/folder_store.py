@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import logging
 import os
-import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -205,7 +204,7 @@ class FolderStore(RecordStore):
             raise
         if not self._swept:
             self._swept = True
-            self._sweep(folder)
+            self._sweep(folder, path)
         return path
 
     def _into_place(self, move: Callable[[str, str], None], part: str, path: str) -> None:
@@ -225,9 +224,10 @@ class FolderStore(RecordStore):
         # A new object each time: threads exclude each other like processes.
         return FileLock(f"{folder}/{number:02x}", timeout=_LOCK_SECONDS, poll_interval=0.005)
 
-    def _sweep(self, folder: str) -> None:
+    def _sweep(self, folder: str, part: str) -> None:
         try:
-            limit = time.time() - _PART_SECONDS
+            # By the clock of whatever keeps the folder: by another one, a part that has just been written may look old.
+            limit = os.stat(part).st_mtime - _PART_SECONDS
             for file in os.scandir(folder):
                 if file.stat().st_mtime < limit:
                     os.unlink(file.path)

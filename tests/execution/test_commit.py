@@ -102,8 +102,9 @@ def test_a_worker_that_dies_between_renames_can_do_it_again(
     run = make(output("one"), output("two", directory=True), output("three"))
     attempt = attempt_of(run, one="1", two__a="2", three="3")
     # An earlier attempt of this step run, since cleared, had published too.
-    (root(run) / f"azureml/{run.step_run_id}").mkdir(parents=True)
+    (root(run) / f"azureml/{run.step_run_id}/two").mkdir(parents=True)
     (root(run) / f"azureml/{run.step_run_id}/one").write_text("old")
+    (root(run) / f"azureml/{run.step_run_id}/two/old").write_text("old")
     left = renames
     real = os.rename
 
