@@ -112,7 +112,7 @@ def _check_code(run: StepRun) -> None:
     include = run.binding.reuse_of(run.step).include
     if include and not source_files(directory, include):
         raise StepError(
-            f"step {run.step.name!r}: include {list(include)} matches no file in {directory}. Name the files that count."
+            f"step {run.step.name!r}: include {list(include)} matches no file in {directory}. Name those that count."
         )
 
 

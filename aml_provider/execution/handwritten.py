@@ -71,7 +71,7 @@ class DescribedTask:
         """The task as a step run.
 
         :param sensor: id of the sensor's task. The step's own name may occur twice in one DAG.
-        :raises PipelineError: a place or a value is not of the described form, or names what the workspace does not have.
+        :raises PipelineError: a place or a value is not of the described form, or the workspace does not have it.
         :raises WorkspaceFileError: the workspace file is of no use.
         """
         for name, value in self.parameters.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import conf
@@ -27,12 +28,12 @@ class StepReuseSensor(DescribedTask, BaseSensorOperator):
 
     A :class:`~aml_provider.operators.record.StepRecordOperator` behind the task makes its result known. The sensor's
     XCom says in both cases where the outputs are: ``{name: {"datastore", "path", ...}}``. Tasks that go on with them
-    need ``trigger_rule="none_failed"``, so that they run behind a skipped task.
+    need ``trigger_rule="none_failed"``, so that they run behind a skipped task. It cannot be mapped.
 
     The other parameters are those of :class:`~aml_provider.execution.handwritten.DescribedTask`.
 
-    :param skips: ids of the tasks to skip, the recording one included; default: those directly behind the sensor, and
-        the recording ones behind these.
+    :param skips: ids of the tasks to skip, the recording one included; default: the recording task and all between it
+        and the sensor, or without one all tasks directly behind the sensor.
     :param lease_seconds: how long the task may take before another run may compute the same.
     :param deferrable: wait without a worker slot; default: Airflow's ``[operators] default_deferrable``.
     """
@@ -67,7 +68,7 @@ class StepReuseSensor(DescribedTask, BaseSensorOperator):
         self.step = step
         self.outputs = outputs
         self.code = code
-        self.include = include
+        self.include = (include,) if isinstance(include, str) else include
         self.parameters = parameters or {}
         self.inputs = inputs or {}
         self.image = image
@@ -102,23 +103,32 @@ class StepReuseSensor(DescribedTask, BaseSensorOperator):
         from aml_provider.execution.described import Decided, decide
 
         ti = context["ti"]
+        if ti.map_index is not None and ti.map_index >= 0:
+            raise AirflowFailException(
+                f"step {self.step!r}: its sensor {self.task_id!r} is mapped, and a skip is one of whole tasks; write a "
+                "sensor for each step, in a loop"
+            )
         if self._observer is not None:
             if self._observer.look() == "held":
                 return False
             self._stale, self._observer = self._observer.claim, None
         try:
-            self._run = self.step_run(ti.dag_id, str(ti.run_id))
-            outcome = decide(self._run, ti.try_number, self.lease_seconds, self._stale)
+            run = self.step_run(self.task_id, ti.dag_id, str(ti.run_id))
+            outcome = decide(run, ti.try_number, self.lease_seconds, self._stale)
         except AmlError as e:
             raise AirflowFailException(str(e)) from None
         except OSError as e:
-            raise AirflowException(f"step {self.step!r} cannot be looked up: {e.filename}: {e.strerror}") from None
+            where = f"{e.filename}: " if e.filename else ""
+            raise AirflowException(f"step {self.step!r} cannot be looked up: {where}{e.strerror or e}") from None
         if isinstance(outcome, Decided):
             self._skip, self._places = outcome.reused, outcome.outputs
-            self.log.info("%s: %s", self.step, outcome.reason)
+            first, *more = outcome.why
+            self.log.info("%s: %s: %s", self.step, "reused" if outcome.reused else "runs", first)
+            for line in more:
+                self.log.info("%s:   %s", self.step, line)
             return True
-        self.log.info("run %s is computing the same; waiting for its result", outcome.pipeline_run_id)
-        self._wait(outcome, self._run)
+        self.log.info("Run %s is computing the same; waiting for its result", outcome.pipeline_run_id or "of another")
+        self._wait(outcome, run)
         return False
 
     def _wait(self, claim: Claim, run: StepRun) -> None:
@@ -129,7 +139,7 @@ class StepReuseSensor(DescribedTask, BaseSensorOperator):
             from aml_provider.triggers.claim import ClaimTrigger
 
             trigger = ClaimTrigger(str(store.reuse), str(store.root), claim.key, self.poke_interval)
-            self.defer(trigger=trigger, method_name="resume_after_claim")
+            self.defer(trigger=trigger, method_name="resume_after_claim", timeout=timedelta(seconds=self.timeout))
         self._observer = Observer(Claims.of(store.reuse, store.root), claim.key)
         self._observer.look()
 
@@ -142,11 +152,10 @@ class StepReuseSensor(DescribedTask, BaseSensorOperator):
     def _to_skip(self) -> list[str]:
         if self.skips is not None:
             return list(self.skips)
-        behind = {task.task_id: task for task in self.get_direct_relatives(upstream=False)}
-        recording = {
-            after.task_id
-            for task in behind.values()
-            for after in task.get_direct_relatives(upstream=False)
-            if getattr(after, "recorded_for", None) == self.task_id
-        }
-        return sorted({*behind, *recording})
+        behind = self.get_flat_relative_ids(upstream=False)
+        tasks = self.dag.task_dict
+        recording = {t for t in behind if getattr(tasks[t], "recorded_for", None) == self.task_id}
+        if not recording:
+            return sorted(task.task_id for task in self.get_direct_relatives(upstream=False))
+        before = set().union(*(tasks[t].get_flat_relative_ids(upstream=True) for t in recording))
+        return sorted(recording | (behind & before))
