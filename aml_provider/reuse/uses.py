@@ -119,7 +119,7 @@ def running_runs(store: RunStore, is_over: Callable[[str, str], bool] = _never) 
             if ended is None:
                 goes_on = not is_over(str(record["dag_id"]), str(record["run_id"]))
             else:
-                # A step that was cleared runs again in a run that had ended.
+                # In a run that had ended, a step that was cleared runs again, or the head task decides anew.
                 goes_on = any(started > ended for started in _starts(folder))
             if goes_on:
                 found.append(_running(RunFolder(folder), record))
@@ -152,8 +152,8 @@ def _running(folder: RunFolder, record: dict[str, Any]) -> RunningRun:
 
 
 def _starts(folder: Path) -> Iterator[float]:
-    for attempt in folder.glob("steps/*/attempts/*"):
-        for path in (attempt / "job.json", attempt / "alive"):
+    for pattern in ("run.json", "steps/*/attempts/*/job.json", "steps/*/attempts/*/alive"):
+        for path in folder.glob(pattern):
             moment = _modified(path)
             if moment is not None:
                 yield moment

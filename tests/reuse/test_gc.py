@@ -250,6 +250,10 @@ def test_a_run_in_which_a_step_was_cleared_is_running_again(lab: Lab) -> None:
     os.utime(run / "steps" / "train" / "attempts" / "2" / "job.json", (later, later))
     assert lab.collect().removed == []
     os.utime(run / "end.json", (later + 1, later + 1))
+    # The head task was cleared: it writes the run's record again.
+    os.utime(run / "run.json", (later + 2, later + 2))
+    assert lab.collect().removed == []
+    os.utime(run / "end.json", (later + 3, later + 3))
     assert lab.collect().removed == [prep]
 
 
