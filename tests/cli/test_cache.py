@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -275,6 +276,9 @@ def test_a_run_that_goes_on_keeps_its_results_and_one_that_died_does_not(aml: Am
     assert said.out.count(f"kept, run {reused.run_id()}, which has not ended, uses it") == 3
     # Its process is gone, and for hours nothing has given a sign of life.
     (state,) = project.glob(".aml/runs/*/state.json")
+    died = subprocess.Popen(["true"])
+    died.wait()
+    state.write_text(json.dumps({**json.loads(state.read_text()), "pid": died.pid}))
     for file in (state, *run.glob("steps/*/attempts/*/alive")):
         os.utime(file, (time.time() - 7200,) * 2)
     assert aml(project, "cache", "gc", "--step", "*").out.splitlines()[-1].startswith("3 results removed")
