@@ -2,9 +2,9 @@
 
 A digest is used only when device, inode, size, mtime and ctime of the file are what they were. A user cannot set the
 ctime, so a file that was rewritten and given its old mtime is noticed. What can still go unnoticed is a change within
-the clock's resolution; therefore the digest of a file that had just changed when it was read is not kept (git calls such
-files racy). Two things are beyond this: a program that goes on writing through a memory map whose page has not been
-written back, and a file server whose clock is more than two seconds behind ours.
+the clock's resolution; therefore the digest of a file that had just changed when it was read is not kept (git calls
+such files racy). Two things are beyond this: a program that goes on writing through a memory map whose page has not
+been written back, and a file server whose clock is more than two seconds behind ours.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The file behind the digest cache: one row per folder, in SQLite. Whatever is wrong with it, no caller gets an error."""
+"""The file behind the digest cache: a row per folder, in SQLite. Whatever is wrong with it, no caller gets an error."""
 
 from __future__ import annotations
 
