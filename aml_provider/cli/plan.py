@@ -110,22 +110,7 @@ def print_plans(file: Path, overrides: Overrides, as_json: bool) -> None:
                 print(f"{'' if number == 0 else chr(10)}experiment {pipeline.experiment}")
             rows = [_row(file, pipeline, decision) for decision in pipeline.plan.decisions.values()]
             print_table(("step", "verdict", "why"), rows, COLORS)
-            print(summary(pipeline.plan))
-
-
-def summary(plan: Plan) -> str:
-    """The plan in one line: ``3 of 5 steps reused, saving 12 min; 1 runs, 1 depends``."""
-    counts = {verdict: len(plan.of(verdict)) for verdict in Verdict}
-    total = len(plan.decisions)
-    text = f"{counts[Verdict.REUSE]} of {total} step{'' if total == 1 else 's'} reused"
-    if counts[Verdict.REUSE]:
-        text += f", saving {duration(plan.saved_seconds)}"
-    for verdict, word, sign in ((Verdict.RUN, "run", ";"), (Verdict.DEPENDS, "depend", ",")):
-        if counts[verdict]:
-            # A comma only behind the semicolon.
-            before = sign if ";" in text else ";"
-            text += f"{before} {counts[verdict]} {word}{'s' if counts[verdict] == 1 else ''}"
-    return text
+            print(pipeline.plan.summary)
 
 
 def _row(file: Path, pipeline: Planned, decision: Decision) -> tuple[str, str, str]:

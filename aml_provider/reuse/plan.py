@@ -91,15 +91,15 @@ class Plan:
 
     @property
     def summary(self) -> str:
-        """The plan in one line."""
-        counts = {v: len(self.of(v)) for v in Verdict}
-        saved = f", which saves {duration(self.saved_seconds)}" if counts[Verdict.REUSE] else ""
-        said = f"{counts[Verdict.REUSE]} of {len(self.decisions)} steps reused{saved}"
-        if counts[Verdict.RUN]:
-            said += f"; {counts[Verdict.RUN]} to run"
-        if counts[Verdict.DEPENDS]:
-            said += f"; {counts[Verdict.DEPENDS]} depending on what these write"
-        return said
+        """The plan in one line: ``3 of 5 steps reused, saving 12 min; 1 runs, 1 depends``."""
+        counts = {verdict: len(self.of(verdict)) for verdict in Verdict}
+        total = len(self.decisions)
+        text = f"{counts[Verdict.REUSE]} of {total} step{'' if total == 1 else 's'} reused"
+        if counts[Verdict.REUSE]:
+            text += f", saving {duration(self.saved_seconds)}"
+        words = {Verdict.RUN: "run", Verdict.DEPENDS: "depend"}
+        rest = [f"{counts[v]} {word}{'s' if counts[v] == 1 else ''}" for v, word in words.items() if counts[v]]
+        return f"{text}; {', '.join(rest)}" if rest else text
 
 
 class Planner:

@@ -65,7 +65,7 @@ def table(backend: RunBackend, state: RunState, out: TextIO) -> None:
     reused = [step.reused for step in steps if step.reused is not None]
     if reused:
         seconds = f"{sum(r.seconds for r in reused):.1f}"
-        print(f"{len(reused)} of {len(steps)} steps reused, which saved {seconds} s", file=out)
+        print(f"{len(reused)} of {len(steps)} steps reused, saving {seconds} s", file=out)
     print(f"Pipeline run {backend.pipeline_run_id} {state.value}", file=out, flush=True)
 
 
