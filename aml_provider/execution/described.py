@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,21 +60,24 @@ def decide(run: StepRun, number: int, lease_seconds: float, stale: Claim | None)
     why = [_of_record(decision)] if reused else why_it_runs(run, Go(decision.reason, decision.fingerprint))
     # Kept for a reused task too: a person may have it run all the same, and then its result is the newer one.
     keep_fingerprint(run, run.folder.attempt(number), decision.fingerprint, why, replace=reused)
-    places = decision.outputs if reused else declared(run)
+    places = decision.outputs if reused else _declared(run)
     return Decided(reused, why, {name: place.model_dump() for name, place in places.items()})
 
 
-def record(run: StepRun, number: int) -> dict[str, Any]:
+def record(run: StepRun, number: int, told: Mapping[str, Any]) -> dict[str, Any]:
     """Make what a task has written known for reuse; its outputs, with their digests.
 
     :param number: the attempt that :func:`decide` was told.
+    :param told: where the outputs are to be, as :func:`decide` told the task. That of a reused one which a person has
+        run all the same are the earlier run's places.
     :raises StepError: the task has not written one of its outputs.
     """
     attempt = run.folder.attempt(number)
     with DigestCache(run.binding.digest_cache) as cache:
         planner = Planner(run.binding, run.parameters, cache=cache)
         known = _is_as_before(run, attempt, planner)
-        outputs = {name: planner.contents.stored(place) for name, place in declared(run).items()}
+        places = {name: StoredOutput.model_validate(told.get(name, place)) for name, place in _declared(run).items()}
+        outputs = {name: planner.contents.stored(place) for name, place in places.items()}
         for name, place in outputs.items():
             if place.digest is None:
                 raise StepError(
@@ -88,7 +92,7 @@ def record(run: StepRun, number: int) -> dict[str, Any]:
     return {name: place.model_dump() for name, place in outputs.items()}
 
 
-def declared(run: StepRun) -> dict[str, StoredOutput]:
+def _declared(run: StepRun) -> dict[str, StoredOutput]:
     """Where a task writes in this run."""
     return {o.name: StoredOutput(datastore=o.datastore, path=_path(run, o)) for o in run.step.outputs}
 
@@ -96,7 +100,8 @@ def declared(run: StepRun) -> dict[str, StoredOutput]:
 def _path(run: StepRun, output: StepOutput) -> str:
     # Not the step run's id, as in a pipeline: what has that in its path is removed with its record, and nobody knows
     # which hand-written DAGs are still reading it.
-    return output.destination.replace("{run-id}", run.pipeline_run_id).replace("{output-name}", output.name)
+    own = f"{run.pipeline_run_id}-{run.step.key}"
+    return output.destination.replace("{run-id}", own).replace("{output-name}", output.name)
 
 
 def _check_code(run: StepRun) -> None:

@@ -40,8 +40,8 @@ class DescribedTask:
     :param include: ``.gitignore`` patterns of the files in ``code`` that count; empty for all.
     :param parameters: values that count, of JSON's types; ``1`` and ``"1"`` are different.
     :param inputs: name -> place in a datastore, ``datastore:path``; what is there counts, not where it is.
-    :param outputs: name -> place that the task writes. ``{run-id}`` in it stands for the run, ``{output-name}`` for the
-        name: with a place for each run, no run overwrites what another could reuse.
+    :param outputs: name -> place that the task writes. ``{run-id}`` in it stands for this sensor in this run, and
+        ``{output-name}`` for the name: with a place for each run, none overwrites what another could reuse.
     :param image: image that the task runs in, when it runs in one.
     :param compute_target: the workspace's compute target that the task runs on, by whose engine the image is looked
         up; its ``reuse_as`` declares what is equal. Default: this worker, whose Python and packages count.

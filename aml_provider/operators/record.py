@@ -41,7 +41,7 @@ class StepRecordOperator(DescribedTask, BaseOperator):
             number = run.folder.latest
             try:
                 self._check_tasks(ti, number)
-                return record(run, number)
+                return record(run, number, ti.xcom_pull(task_ids=self.recorded_for) or {})
             finally:
                 if number:
                     release(run, run.folder.attempt(number))
