@@ -59,7 +59,7 @@ def decide(run: StepRun, number: int, lease_seconds: float, stale: Claim | None)
     reused = decision.verdict is Verdict.REUSE
     why = [_of_record(decision)] if reused else why_it_runs(run, Go(decision.reason, decision.fingerprint))
     # Kept for a reused task too: a person may have it run all the same, and then its result is the newer one.
-    keep_fingerprint(run, run.folder.attempt(number), decision.fingerprint, why, replace=reused)
+    keep_fingerprint(run, run.folder.attempt(number), decision.fingerprint, why, replace=reused or decision.outdated)
     places = decision.outputs if reused else _declared(run)
     return Decided(reused, why, {name: place.model_dump() for name, place in places.items()})
 

@@ -29,13 +29,13 @@ class Go:
     :param reason: why, in words.
     :param fingerprint: ``None``: its result will not be recorded.
     :param lease: tells other runs that this one is computing it; ``None`` where nothing is recorded.
-    :param forced: it runs although there may be an earlier result, and takes the place of that.
+    :param replaces: its result takes the place of an earlier one, which a person or the age limit has ruled out.
     """
 
     reason: str
     fingerprint: Fingerprint | None = None
     lease: Lease | None = None
-    forced: bool = False
+    replaces: bool = False
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def settle(
                 lease.release()
                 raise
             if again.verdict is not Verdict.REUSE:
-                return Go(forced or decision.reason, decision.fingerprint, lease, forced is not None)
+                return Go(forced or decision.reason, decision.fingerprint, lease, forced is not None or again.outdated)
             lease.release()
             decision = again
         assert decision.record is not None

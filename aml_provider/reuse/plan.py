@@ -46,6 +46,8 @@ class Decision:
     :param reason: a sentence without its full stop.
     :param fingerprint: ``None`` when it is not known (yet).
     :param record: the earlier result that is used, for a step that is reused.
+    :param outdated: there is an earlier result of the same, which is too old or not there any more: what the step
+        computes now takes its place.
     """
 
     step: Step
@@ -55,6 +57,7 @@ class Decision:
     record: Record | None = None
     how: How = How.FINGERPRINT
     notes: tuple[str, ...] = ()
+    outdated: bool = False
 
     @property
     def outputs(self) -> dict[str, StoredOutput]:
@@ -229,7 +232,7 @@ class Planner:
             return Decision(step, Verdict.RUN, "not computed before", fingerprint, notes=fingerprint.notes)
         problem = self._too_old(step, record) or self._problem_with(record)
         if problem is not None:
-            return Decision(step, Verdict.RUN, problem, fingerprint, notes=fingerprint.notes)
+            return Decision(step, Verdict.RUN, problem, fingerprint, notes=fingerprint.notes, outdated=True)
         return Decision(
             step, Verdict.REUSE, "nothing it depends on has changed", fingerprint, record, notes=fingerprint.notes
         )

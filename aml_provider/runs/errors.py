@@ -26,4 +26,4 @@ class StepFailedError(StepError):
 
 
 class StepInterruptedError(StepProblem):
-    """Something outside the step's script ended it: its process went away, a disk was full. Starting it again may help."""
+    """What ended the step was not its script: its process went away, a disk was full. Starting it again may help."""
