@@ -12,6 +12,7 @@ import stat
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from blake3 import blake3
 
@@ -22,6 +23,7 @@ from .hashing import FileStamp, Hashed, check_regular, hash_files, shown, unread
 from .tree_walk import walk
 
 __all__ = [
+    "BOOKKEEPING",
     "Content",
     "FileStamp",
     "TreeEntry",
@@ -37,7 +39,7 @@ __all__ = [
 _FILE = "aml_provider.storage.digests 1 file"
 _TREE = "aml_provider.storage.digests 1 tree"
 _TRIES = 4
-_BOOKKEEPING = frozenset({".aml"})
+BOOKKEEPING = frozenset({".aml"})
 
 
 @dataclass(frozen=True)
@@ -55,8 +57,7 @@ class Content:
     bytes: int
 
 
-@dataclass(frozen=True)
-class TreeEntry:
+class TreeEntry(NamedTuple):
     """A file of a folder.
 
     :param relative: its path in the folder, with forward slashes; bytes that are not UTF-8 are surrogate escapes. An
@@ -93,7 +94,7 @@ def file_digests(paths: Sequence[Path], cache: DigestCache | None = None) -> lis
     return [found[place][0] for place in places]
 
 
-def content_of(path: Path, cache: DigestCache | None = None, *, ignore: frozenset[str] = _BOOKKEEPING) -> Content:
+def content_of(path: Path, cache: DigestCache | None = None, *, ignore: frozenset[str] = BOOKKEEPING) -> Content:
     """Identity of the file or folder at ``path``.
 
     :param ignore: names that do not count directly in the folder.
@@ -114,10 +115,10 @@ def content_of(path: Path, cache: DigestCache | None = None, *, ignore: frozense
 
 
 def entries_of(
-    path: Path, cache: DigestCache | None = None, *, ignore: frozenset[str] = _BOOKKEEPING
+    path: Path, cache: DigestCache | None = None, *, ignore: frozenset[str] = BOOKKEEPING
 ) -> list[TreeEntry]:
     """What is in a folder, sorted by the bytes of the names; parameters and errors as :func:`content_of`."""
-    top = os.path.abspath(os.fsencode(path))
+    top = _absolute(path)
     ignored = frozenset(map(os.fsencode, ignore))
     for _ in range(_TRIES):
         status = _status(top)
@@ -192,8 +193,13 @@ def _digests(
     return found
 
 
+def _absolute(path: Path) -> bytes:
+    # Not os.path.abspath, which takes "link/.." for the folder that the link is in.
+    return os.fsencode(path.absolute())
+
+
 def _split(path: Path) -> tuple[bytes, bytes]:
-    return os.path.split(os.path.abspath(os.fsencode(path)))
+    return os.path.split(_absolute(path))
 
 
 def _status(path: bytes) -> os.stat_result:

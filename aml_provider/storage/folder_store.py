@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from zlib import crc32
 
-from .record_base import Entry, RecordStore, checked_name
+from .record_base import Entry, RecordStore, checked_name, is_name
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -39,7 +39,7 @@ class FolderStore(RecordStore):
 
     def __init__(self, folder: str | Path) -> None:
         self._folder = Path(folder)
-        self._root = os.path.abspath(folder)
+        self._root = str(self._folder.absolute())
         self._swept = False
 
     def __repr__(self) -> str:
@@ -163,7 +163,10 @@ class FolderStore(RecordStore):
         return f"{self._root}/{checked_name(name)}"
 
     def _walk(self, prefix: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
-        folders = [prefix.rpartition("/")[0]]
+        start = prefix.rpartition("/")[0]
+        if start and not is_name(start):
+            return
+        folders = [start]
         while folders:
             folder = folders.pop()
             try:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import PurePosixPath
 
 from aml_provider.spec.models import DataLocation
 from aml_provider.storage.datastores import Store
-
-_WILDCARDS = "*?["
+from aml_provider.storage.paths import glob_root, is_glob, normalized
 
 
 def is_single(locations: Sequence[DataLocation]) -> bool:
     """Whether this is one place, which can be used where it is."""
-    return len(locations) == 1 and not _is_pattern(locations[0].path)
+    return len(locations) == 1 and not is_glob(locations[0].path)
 
 
 def gathered(store: Store, path: str) -> list[tuple[str, str]]:
@@ -21,25 +19,11 @@ def gathered(store: Store, path: str) -> list[tuple[str, str]]:
 
     The folders before the first wildcard do not appear below the gathered folder.
     """
-    found = store.glob(path) if _is_pattern(path) else [path]
-    fixed = _fixed_part(path)
-    named = []
-    for item in found:
-        if store.exists(item):
-            inner = PurePosixPath(item).relative_to(fixed).as_posix() if fixed else item
-            named.append((item, inner if inner != "." else PurePosixPath(item).name))
-    return named
-
-
-def _is_pattern(path: str) -> bool:
-    return any(c in path for c in _WILDCARDS)
-
-
-def _fixed_part(pattern: str) -> str:
-    parts = PurePosixPath(pattern).parts
-    kept: list[str] = []
-    for part in parts[:-1]:
-        if _is_pattern(part):
-            break
-        kept.append(part)
-    return "/".join(kept)
+    place = normalized(path, store.name)
+    if is_glob(place):
+        found, above = store.glob(place), glob_root(place)
+    else:
+        found, above = [place], place.rpartition("/")[0]
+    inside = len(above) + 1 if above else 0
+    # A glob lists links that lead nowhere too.
+    return [(item, item[inside:]) for item in found if store.exists(item)]

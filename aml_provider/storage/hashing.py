@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from blake3 import blake3
 
@@ -26,8 +27,8 @@ _STAMP = struct.Struct("<QQqqq")
 STAMP_BYTES = _STAMP.size
 
 
-@dataclass(frozen=True)
-class FileStamp:
+# A tuple, since a plan makes one for every file of its inputs.
+class FileStamp(NamedTuple):
     """What the file system says about a file without reading it. Times in nanoseconds since the epoch."""
 
     dev: int
@@ -43,7 +44,7 @@ class FileStamp:
 
     def packed(self) -> bytes:
         """The same as :data:`STAMP_BYTES` bytes."""
-        return _STAMP.pack(self.dev, self.inode, self.size, self.mtime_ns, self.ctime_ns)
+        return _STAMP.pack(*self)
 
 
 @dataclass(frozen=True)
@@ -146,11 +147,11 @@ def _open(path: bytes) -> int:
 
 
 def _read(descriptor: int, expected: int) -> tuple[str, int]:
-    """Digest and size of what can be read."""
+    """Digest and size of what can be read; of a file that has grown, no more than shows that it has."""
     size = 0
     if expected < _THREADED_FROM:
         hasher = blake3(max_threads=1)
-        while piece := os.read(descriptor, max(expected + 1 - size, 65_536)):
+        while size <= expected and (piece := os.read(descriptor, expected + 1 - size)):
             hasher.update(piece)
             size += len(piece)
         return hasher.hexdigest(), size
@@ -158,7 +159,7 @@ def _read(descriptor: int, expected: int) -> tuple[str, int]:
     # Airflow forks its tasks) it waits for them forever. A number gives this one hasher threads of its own.
     hasher = blake3(max_threads=_threads())
     buffer = memoryview(bytearray(_PIECE))
-    while count := os.readv(descriptor, [buffer]):
+    while size <= expected and (count := os.readv(descriptor, [buffer])):
         hasher.update(buffer[:count])
         size += count
     return hasher.hexdigest(), size

@@ -75,11 +75,16 @@ class RecordStore(ABC):
         return [entry.name for entry in self.entries(prefix)]
 
 
+def is_name(text: str) -> bool:
+    """Whether a blob may be called so."""
+    return _LEGAL_NAME.fullmatch(text) is not None
+
+
 def checked_name(name: str) -> str:
     """``name``, when a blob may be called so.
 
     :raises ValueError: it may not.
     """
-    if _LEGAL_NAME.fullmatch(name) is None:
+    if not is_name(name):
         raise ValueError(f"{name!r} is no name for a blob: it is a relative path, and no part of it begins with a dot.")
     return name
