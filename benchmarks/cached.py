@@ -72,7 +72,7 @@ with DAG("wide-by-hand", schedule=None):
     for layer in range(__DEPTH__):
         now = [EmptyOperator(task_id=f"step_{layer}_{n}", trigger_rule="none_failed") for n in range(__WIDTH__)]
         for n, task in enumerate(now):
-            task.set_upstream({before[n % len(before)], before[(n - 1) % len(before)]})
+            task.set_upstream(list(dict.fromkeys((before[n % len(before)], before[(n - 1) % len(before)]))))
         before = now
 """
 SCRIPT = "raise SystemExit('this step has been computed; nobody was to run it')\n"
@@ -99,7 +99,10 @@ def binding_of(file: Path) -> PipelineBinding:
 
 
 def compute_all(file: Path) -> PipelineBinding:
-    """Leave behind what a run of every step would: its outputs in the datastore and its record in the index."""
+    """Leave behind what a run of every step would: its output in the datastore and its record in the index.
+
+    :param file: submits a pipeline whose steps have one output each.
+    """
     binding = binding_of(file)
     root = binding.workspace.datastore(binding.spec.default_datastore).local_root
     assert root is not None
@@ -112,7 +115,7 @@ def compute_all(file: Path) -> PipelineBinding:
         contents = Contents(binding.workspace, cache)
         planner = Planner(binding, {}, cache=cache, index=index)
         for step in binding.spec.steps:
-            run = StepRun(binding, step, EXPERIMENT, "computed", {}, outputs.__getitem__)
+            run = StepRun(binding, step, binding.spec.submit.experiment, "computed", {}, outputs.__getitem__)
             decision = planner.decide(run)
             assert decision.verdict is Verdict.RUN, decision.reason
             assert decision.fingerprint is not None, decision.reason
@@ -137,7 +140,7 @@ def _record(run: StepRun, key: str, parts: dict[str, object], stored: StoredOutp
             "dag_id": run.dag_id,
             "run_id": run.run_id,
             "step_run_id": run.step_run_id,
-            "experiment": EXPERIMENT,
+            "experiment": run.binding.spec.submit.experiment,
             "attempt_folder": "",
         },
         started=now - 1,

@@ -10,6 +10,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,46 +19,75 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULT = "benchmark-result: "
+KINDS = ("local", "docker", "kubernetes")
+BIN = Path(sys.executable).parent
 
 
 @dataclass(frozen=True)
-class Row:
-    """One line of the table.
+class Options:
+    """What a person asked for.
 
-    :param value: what was measured, ``None`` when it could not be; ``unit`` is ``s`` or ``x`` (times the baseline).
-    :param goal: the most that ``value`` should be, ``None`` for what is only shown.
-    :param detail: what the value was made of, or why there is none.
+    :param runs: how often each side is measured, after one turn that only warms up.
+    :param kinds: the compute kinds whose steps are measured.
     """
 
-    name: str
-    value: float | None
-    unit: str
-    goal: float | None
-    detail: str
+    runs: int
+    kinds: tuple[str, ...]
 
-    @property
-    def missed(self) -> bool:
-        """Whether there is a goal, and a value beyond it."""
-        return self.goal is not None and self.value is not None and self.value > self.goal
+
+def busy() -> str:
+    """The machine's load, for the reader."""
+    return f"load {os.getloadavg()[0]:.1f}"
 
 
 def child(module: str, *arguments: str, home: Path, environment: Mapping[str, str] | None = None) -> dict[str, Any]:
-    """Run ``benchmarks.MODULE`` in a fresh interpreter with an Airflow of its own, and return what it told."""
-    # Compiled modules as any installation has them, whatever this shell says, and without touching the tree; the turn
-    # that does not count writes them.
-    variables = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    variables["PYTHONPYCACHEPREFIX"] = str(home / "pycache")
+    """Run ``benchmarks.children.MODULE`` in a fresh interpreter with an Airflow of its own, and return what it told.
+
+    To that, ``process`` is added: the seconds from its start to its end.
+    """
+    name = f"benchmarks.children.{module}"
+    start = time.perf_counter()
     done = subprocess.run(
-        [sys.executable, "-m", f"benchmarks.{module}", *arguments],
+        [sys.executable, "-m", name, *arguments],
         cwd=ROOT,
-        env={**variables, **airflow_environment(home), **(environment or {})},
+        env={**clean_environment(home), **airflow_environment(home), **(environment or {})},
         capture_output=True,
         text=True,
     )
+    seconds = time.perf_counter() - start
     for line in reversed(done.stdout.splitlines()):
         if line.startswith(RESULT):
-            return dict(json.loads(line.removeprefix(RESULT)))
-    raise SystemExit(f"benchmarks.{module} {' '.join(arguments)} failed:\n{done.stdout[-3000:]}\n{done.stderr[-5000:]}")
+            return {"process": seconds, **json.loads(line.removeprefix(RESULT))}
+    raise SystemExit(f"{name} {' '.join(arguments)} failed:\n{done.stdout[-3000:]}\n{done.stderr[-5000:]}")
+
+
+def program(*command: str | Path, folder: Path, environment: Mapping[str, str]) -> dict[str, Any]:
+    """Run a program in ``folder``; ``process`` are the seconds from start to end, ``cpu`` those of a processor.
+
+    :raises SystemExit: it failed.
+    """
+    before, start = os.times(), time.perf_counter()
+    done = subprocess.run([str(c) for c in command], cwd=folder, env=dict(environment), capture_output=True, text=True)
+    seconds, after = time.perf_counter() - start, os.times()
+    if done.returncode:
+        raise SystemExit(f"{' '.join(map(str, command))} failed:\n{done.stdout[-3000:]}\n{done.stderr[-5000:]}")
+    cpu = after.children_user - before.children_user + after.children_system - before.children_system
+    return {"process": seconds, "cpu": cpu, "stdout": done.stdout}
+
+
+def clean_environment(home: Path) -> dict[str, str]:
+    """This process's environment without anything that says which Airflow, workspace or MLflow is meant."""
+    own = ("AIRFLOW", "AML_", "MLFLOW_TRACKING_URI", "DVC_")
+    variables = {name: value for name, value in os.environ.items() if not name.startswith(own)}
+    # Compiled modules as any installation has them, whatever this shell says, and without touching the tree; the turn
+    # that does not count writes them.
+    variables.pop("PYTHONDONTWRITEBYTECODE", None)
+    return {
+        **variables,
+        "PYTHONPYCACHEPREFIX": str(home / "pycache"),
+        "PATH": f"{BIN}{os.pathsep}{variables['PATH']}",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+    }
 
 
 def tell(**result: Any) -> None:

@@ -1,0 +1,21 @@
+"""The parts of the benchmark, by the name that a person asks for them with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+from benchmarks.measure import Options
+from benchmarks.parts import chain, claims, hashing, parsing, plan, scheduled, steps
+from benchmarks.table import Row
+
+#: A part measures in the folder that it is given, and yields a row as soon as it has one.
+PARTS: Mapping[str, Callable[[Path, Options], Iterator[Row]]] = {
+    "parse": parsing.rows,
+    "steps": steps.rows,
+    "plan": plan.rows,
+    "chain": chain.rows,
+    "hash": hashing.rows,
+    "claims": claims.rows,
+    "airflow": scheduled.rows,
+}

@@ -1,0 +1,34 @@
+"""What deciding about a thousand steps takes, all of which have been computed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+from benchmarks import cached
+from benchmarks.measure import BIN, Options, alternate, child, clean_environment, middle, program
+from benchmarks.table import Row
+
+
+def rows(folder: Path, options: Options) -> Iterator[Row]:
+    """The plan by itself, and the command that a person types."""
+    dags = folder / "dags"
+    file = cached.write(dags)
+    (dags / "workspace.yaml").write_text("name: bench\n", encoding="utf-8")
+    cached.compute_all(file)
+    command = (BIN / "aml", "plan", file.name, "--json")
+    results = alternate(
+        options.runs,
+        {
+            "plan": partial(child, "plan", str(file), home=folder),
+            "command": partial(program, *command, folder=dags, environment=clean_environment(folder)),
+        },
+    )
+    plan, steps = results["plan"], results["plan"][0]["steps"]
+    seconds, cpu = middle(plan, "seconds"), middle(plan, "cpu")
+    detail = f"all cached, digest cache warm; {seconds / steps * 1000:.2f} ms a step; processor time {cpu:.3f} s"
+    yield Row(f"plan: {steps} steps on local disk", seconds, "s", 0.1, detail)
+    whole = results["command"]
+    detail = f"the whole process; processor time {middle(whole, 'cpu'):.3f} s"
+    yield Row(f"plan: aml plan --json, {steps} steps", middle(whole, "process"), "s", None, detail)
