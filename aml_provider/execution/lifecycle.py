@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from aml_provider.execution.recording import adopt
-from aml_provider.execution.reusing import release
 from aml_provider.execution.staging import discard_attempts
+from aml_provider.reuse.claims import Claims
 from aml_provider.reuse.plan import Options, Plan, Planner, Verdict
 from aml_provider.runs.binding import PipelineBinding, StepRun, pipeline_run_id, step_run_id
 from aml_provider.runs.layout import write_json
@@ -122,16 +122,19 @@ def end_run(binding: PipelineBinding, dag_id: str, run_id: str, states: Mapping[
         except OSError as e:
             _log.warning("the end of the run cannot be recorded: %s (%s)", e.strerror, e.filename or "")
         close_run(folder.path, ending.state, steps, binding.workspace.tracking_uri)
-        for step in binding.spec.steps:
-            _discard(StepRun(binding, step, dag_id, run_id, {}, lambda _: {}))
+        _discard([StepRun(binding, step, dag_id, run_id, {}, lambda _: {}) for step in binding.spec.steps])
     return ending
 
 
-def _discard(run: StepRun) -> None:
+def _discard(runs: list[StepRun]) -> None:
     """Remove what steps left whose own workers had no time for it: killed, or stopped while deferred."""
+    for run in runs:
+        try:
+            discard_attempts(run)
+        except (AmlError, OSError) as e:
+            _log.warning("what step %r had staged could not be removed: %s", run.step.name, e)
+    store = runs[0].binding.store
     try:
-        discard_attempts(run)
-        for attempt in run.folder.attempts()[-1:]:
-            release(run, attempt)
-    except (AmlError, OSError) as e:
-        _log.warning("what step %r had staged could not be removed: %s", run.step.name, e)
+        Claims.of(store.reuse, store.root).drop({run.step_run_id for run in runs})
+    except OSError as e:
+        _log.warning("claims that the run may have left could not be removed, and end by themselves: %s", e)

@@ -12,7 +12,7 @@ import errno
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Literal
 
@@ -90,6 +90,16 @@ class Claims:
         """
         mine = new_claim(seen.key, owner, step, pipeline_run_id, lease_seconds, heartbeat, starting_seconds)
         return self._get(mine, seen)
+
+    def drop(self, owners: Collection[str]) -> None:
+        """Remove the claims of step runs that have ended, whatever has become of their processes.
+
+        :raises OSError: the store cannot be read or written.
+        """
+        for name in self._store.names("claims/"):
+            content = self._store.read(name)
+            if content is not None and Claim.from_bytes("", content).owner in owners:
+                self._store.swap(name, content, None, durable=False)
 
     def life_sign(self, claim: Claim) -> tuple[int, ...] | None:
         """What changes about the claim's heartbeat file while its step runs; ``None`` when there is no file."""
