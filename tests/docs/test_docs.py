@@ -17,7 +17,13 @@ from pathlib import Path
 import pytest
 import yaml
 
+from aml_provider.reuse.contents import Contents
+from aml_provider.reuse.fingerprint import Fingerprinter
+from aml_provider.runs.binding import PipelineBinding, StepRun
+from aml_provider.spec.models import Command, PipelineSpec, Step, SubmitOptions
 from aml_provider.workspace.model import WorkspaceFile
+from aml_provider.workspace.resolved import LoadedWorkspace
+from tests.dag_runs import Airflow
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -57,8 +63,9 @@ def blocks(*languages: str) -> list[Block]:
 
 def write_page(page: Path, folder: Path) -> None:
     """Write the page's named blocks into a folder."""
-    for block in blocks("python", "yaml"):
+    for block in blocks("python", "yaml", "csv"):
         if block.page == page and block.file:
+            (folder / block.file).parent.mkdir(parents=True, exist_ok=True)
             (folder / block.file).write_text(block.text)
 
 
@@ -101,18 +108,52 @@ def test_the_samples_workspace_file_is_valid() -> None:
     WorkspaceFile.model_validate(yaml.safe_load((ROOT / "dags" / "workspace.yaml").read_text()))
 
 
-def commands(program: str) -> set[str]:
+@pytest.mark.airflow
+def test_the_hand_written_dag_of_the_page_on_reuse_is_skipped_the_second_time(tmp_path: Path) -> None:
+    write_page(ROOT / "docs" / "reuse.md", tmp_path / "dags")
+    file = tmp_path / "dags" / "orders_dag.py"
+    airflow = Airflow(tmp_path / "airflow")
+    try:
+        runs = [airflow.run(file), airflow.run(file), airflow.run(file, currency="USD")]
+        with (tmp_path / "dags" / "data" / "orders" / "february.csv").open("w") as more:
+            more.write("id,amount\n3,8\n")
+        runs.append(airflow.run(file))
+    finally:
+        airflow.close()
+    computed = {"look": "success", "compute": "success", "keep": "success", "report": "success"}
+    skipped = computed | {"compute": "skipped", "keep": "skipped"}
+    assert [run.states for run in runs] == [computed, skipped, computed, computed]
+    assert [run.xcoms["report"] for run in runs] == ["42.0 EUR", "42.0 EUR", "42.0 USD", "50.0 EUR"]
+
+
+def test_the_table_of_what_counts_has_every_part_of_a_key(tmp_path: Path) -> None:
+    config = WorkspaceFile.model_validate({"compute": {"local": {"kind": "local", "reuse_as": "anything"}}})
+    workspace = LoadedWorkspace(config, None, tmp_path)
+    step = Step(key="train", name="train", type="CommandStep", action=Command(words=()))
+    spec = PipelineSpec(
+        workspace="local",
+        default_datastore="workspaceblobstore",
+        steps=(step,),
+        submit=SubmitOptions(experiment="houses"),
+    )
+    run = StepRun(PipelineBinding(spec, tmp_path, workspace), step, "houses", "1", {}, lambda key: {})
+    parts = Fingerprinter(run.binding, Contents(workspace)).of(run).parts
+    section = (ROOT / "docs" / "reuse.md").read_text().split("## What counts\n")[1].split("\n## ")[0]
+    assert re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE) == list(parts)
+
+
+def commands(program: str, words: str = r"[a-z]\w*") -> set[str]:
     """The sub-commands of a program that the pages use."""
     shown = "\n".join(block.text for block in blocks("bash"))
     shown += "\n".join(span for page in PAGES for span in re.findall(r"`([^`\n]+)`", page.read_text()))
-    return set(re.findall(rf"^{program} ([a-z]\w*)", shown, re.MULTILINE))
+    return set(re.findall(rf"^{program} ({words})", shown, re.MULTILINE))
 
 
 def test_commands_of_aml_exist(tmp_path: Path) -> None:
-    used = commands("aml")
-    assert {"run", "spec", "validate", "pools", "reap"} <= used
+    used = commands("aml") - {"cache", "env"} | commands("aml", r"(?:cache|env) [a-z]\w*")
+    assert {"run", "spec", "validate", "pools", "reap", "plan", "explain", "cache gc", "env refresh"} <= used
     for command in sorted(used):
-        assert aml(command, "--help", folder=tmp_path).returncode == 0, command
+        assert aml(*command.split(), "--help", folder=tmp_path).returncode == 0, command
 
 
 def test_targets_of_make_exist() -> None:

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
 import yaml
+from pydantic import BaseModel
 
-from aml_provider.workspace.model import ComputeKind, WorkspaceFile
+from aml_provider.workspace.model import (
+    ComputeKind,
+    ComputeSettings,
+    ComputeTargetConfig,
+    ReuseConfig,
+    StepReuseConfig,
+    WorkspaceFile,
+)
 from aml_provider.workspace.reading import read_workspace_file
 from aml_provider.workspace.resolved import LoadedWorkspace
 from aml_provider.workspace.schema import workspace_schema
@@ -38,11 +48,31 @@ def test_every_example_is_a_workspace_file_and_fits_the_schema(repository: Path,
         jsonschema.validate(yaml.safe_load(example), schema)
 
 
-def test_the_complete_example_shows_every_key_of_the_file(repository: Path, tmp_path: Path) -> None:
+def sections(value: Any) -> Iterator[BaseModel]:
+    """A section of the file and all that are in it."""
+    if isinstance(value, BaseModel):
+        yield value
+        value = {name: getattr(value, name) for name in value.model_fields_set}
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, (list, tuple)):
+        for inner in value:
+            yield from sections(inner)
+
+
+def test_the_complete_example_shows_every_key(repository: Path, tmp_path: Path) -> None:
     file = tmp_path / "workspace.yaml"
     file.write_text(blocks(repository)[0])
     parsed = read_workspace_file(file)
-    assert set(WorkspaceFile.model_fields) - parsed.model_fields_set == set()
+    shown: dict[type[BaseModel], set[str]] = {}
+    for section in sections(parsed):
+        # Settings of a kind and of a target are the same keys.
+        kind = ComputeTargetConfig if isinstance(section, ComputeSettings) else type(section)
+        shown.setdefault(kind, set()).update(section.model_fields_set)
+    assert {WorkspaceFile, ComputeTargetConfig, ReuseConfig, StepReuseConfig} <= set(shown)
+    assert {kind.__name__: set(kind.model_fields) - keys for kind, keys in shown.items()} == {
+        kind.__name__: set() for kind in shown
+    }
     workspace = LoadedWorkspace(parsed, file, tmp_path)
     assert {workspace.compute(name).kind for name in parsed.compute} == set(ComputeKind)
 
