@@ -129,7 +129,7 @@ class Claims:
                 there = self.look(mine.key)
                 if there is None:
                     continue
-                if there.damaged or there.owner != mine.owner:
+                if there.owner != mine.owner:
                     return there
                 if self._store.swap(name, there.content, mine.content, durable=False):
                     return Lease(self._store, mine)

@@ -139,8 +139,6 @@ class Lease:
                 if self._store.create(name, new.content, durable=False):
                     return True
                 continue
-            if there.content == new.content:
-                return True
             if there.token != old.token and not there.damaged:
                 return False
             content = there.content
