@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import filecmp
 import fnmatch
+import logging
 import os
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from aml_provider.runs.errors import StepError, StepInterruptedError
 from aml_provider.runs.layout import AttemptFolder, read_json, write_json
 from aml_provider.spec.models import DataLocation, DataMode, StepOutput, StoredOutput
 from aml_provider.storage.paths import PART_PREFIX
+
+_log = logging.getLogger(__name__)
 
 
 def publish(run: StepRun, attempt: AttemptFolder, output: StepOutput, report: dict[str, Any]) -> DataLocation:
@@ -89,7 +92,11 @@ def _staged(run: StepRun, attempt: AttemptFolder, output: StepOutput) -> Path:
         _prepare(written, output)
         _move(written, staged)
     # Before anything is published: a try of this commit that finds it would take it for something new.
-    remove(written)
+    try:
+        remove(written)
+    except PermissionError as e:
+        # Written by a container's user. Nothing worse comes of it than that the same is published once more.
+        _log.debug("%s was copied and could not be removed: %s", written, e)
     return staged
 
 
