@@ -88,14 +88,12 @@ class Airflow:
         return now
 
     def close(self) -> None:
+        # It has nothing to save, and takes seconds to end by itself.
+        self._process.kill()
+        self._process.wait()
         assert self._process.stdin is not None
-        self._process.stdin.close()
-        try:
-            self._process.wait(20)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
         assert self._process.stdout is not None
+        self._process.stdin.close()
         self._process.stdout.close()
 
     def _tell(self, *command: Any) -> None:

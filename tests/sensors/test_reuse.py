@@ -307,6 +307,20 @@ def test_a_result_that_was_removed_is_computed_again(project: Project) -> None:
     assert not ran(project.run())
 
 
+def test_a_result_that_is_too_old_is_computed_again_and_replaced(project: Project) -> None:
+    file = project.folder / "workspace.yaml"
+    project.run()
+    old = file.read_text()
+    file.write_text(old + "reuse: {age_limit: PT0.001S}\n")
+    again = project.run()
+    assert ran(again)
+    assert "older than the age limit" in again.said
+    (record,) = project.records()
+    assert record["run"]["run_id"] == again.run_id
+    file.write_text(old)
+    assert not ran(project.run())
+
+
 # --- what is not recorded -------------------------------------------------------------------------------------------
 
 
