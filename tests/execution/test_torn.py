@@ -607,7 +607,7 @@ def test_outputs_deleted_after_they_were_taken_are_a_sentence(server: Server, ya
     )
     after = server.run(lives.aftermath, project, "second", 1, "third", "plain", None).answer
     assert after["wrong"] == ["first: model"]
-    Scenario("plain").check(after | {"wrong": []})
+    Scenario("plain").check(after | {"wrong": [], "kept": {}})
 
 
 def test_what_was_computed_from_changed_outputs_stands_for_nothing_else(server: Server, yard: Yard) -> None:
@@ -619,7 +619,7 @@ def test_what_was_computed_from_changed_outputs_stands_for_nothing_else(server: 
     assert server.run(lives.life, project, "second", step="use-plain").answer["how"] == "computed"
     after = server.run(lives.aftermath, project, "second", 1, "third", "plain", None).answer
     assert after["wrong"] == ["first: model"]
-    Scenario("plain").check(after | {"wrong": []})
+    Scenario("plain").check(after | {"wrong": [], "kept": {}})
 
 
 @pytest.mark.parametrize(
