@@ -166,6 +166,9 @@ def test_a_step_killed_at_any_point_is_finished_by_its_next_try_or_by_the_next_r
     scenario = SCENARIOS[name]
     template = yard.new()
     # The runtime is there already, and so is another result.
+    if scenario.tokens:
+        # Files are added to it one by one.
+        (template / "near/shared").mkdir()
     server.run(lives.life, template, "other", step="plain", salt="other")
     yard.share_runtime(template)
     life: dict[str, Any] = {"step": scenario.step, "environment": {"TOKEN": scenario.token(1)}}
