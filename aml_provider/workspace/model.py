@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 DEFAULT_DATASTORE = "workspaceblobstore"
 FILE_DATASTORE = "workspacefilestore"
 LOCAL_SCHEMES = ("", "file", "local")
+_SECRET_WORDS = ("sig=", "signature=", "token=", "key=", "password=", "credential=", "secret=")
 
 
 class Section(BaseModel):
@@ -32,13 +33,17 @@ class ComputeKind(str, Enum):
 class DatastoreConfig(Section):
     """A named place for data.
 
-    :param url: fsspec URL of the root. A path without a scheme, and a relative one, is a local folder beside the
-        workspace file.
+    :param url: fsspec URL of the root: ``s3://bucket/prefix``, ``abfs://container/prefix``, ``gs://bucket/prefix``,
+        ``sftp://host/path`` or ``https://host/path``. A path without a scheme, and a relative one, is a local folder
+        beside the workspace file.
     :param conn_id: Airflow connection with the credentials, for stores that need them.
     """
 
+    # A URL that is refused because it holds a password is not shown.
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
     url: str
-    conn_id: str | None = None
+    conn_id: str | None = Field(default=None, min_length=1)
     description: str | None = None
 
     @field_validator("url")
@@ -52,6 +57,11 @@ class DatastoreConfig(Section):
                 f"{url!r} names the host {parts.netloc!r}: write file:///absolute/folder, or a relative folder without "
                 "file://"
             )
+        # What is wrong is not shown: the workspace file and messages about it are read by many.
+        if "://" in url and parts.password is not None:
+            raise ValueError("holds a password; put it into an Airflow connection and name that as conn_id")
+        if "://" in url and parts.query and any(word in parts.query.lower() for word in _SECRET_WORDS):
+            raise ValueError("holds a signature or a key; put it into an Airflow connection and name that as conn_id")
         return url
 
     @property
