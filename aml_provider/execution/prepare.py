@@ -73,7 +73,9 @@ def _prepared(
     if fingerprint is not None and source is not None and code_of(copies).digest != fingerprint.parts["code"]:
         _log.warning("the code of step %r has just been changed, so its result will not be reused", run.step.name)
         fingerprint = None
-    keep_fingerprint(run, attempt, fingerprint, why_it_runs(run, go), replace=go.replaces)
+    why = why_it_runs(run, go)
+    _log.info("step %r runs: %s", run.step.name, "; ".join(why))
+    keep_fingerprint(run, attempt, fingerprint, why, replace=go.replaces)
     inputs = {i.name: data.place_input(run, attempt, i, in_place=in_place) for i in run.step.inputs}
     outputs = {o.name: data.place_output(run, attempt, o, in_place=in_place) for o in run.step.outputs}
     runtime = install_runtime(run.binding.store.runtimes)
