@@ -95,9 +95,11 @@ def _places(outputs: Mapping[str, StoredOutput]) -> dict[str, Any]:
 class Ending:
     """How the steps of a run ended, by key.
 
+    :param states: Airflow's words for all of them.
     :param missing: did not run, and no earlier result stands for them.
     """
 
+    states: Mapping[str, str]
     failed: tuple[str, ...]
     missing: tuple[str, ...]
 
@@ -112,18 +114,34 @@ def end_run(binding: PipelineBinding, dag_id: str, run_id: str, states: Mapping[
 
     :param states: Airflow's states of its tasks.
     """
+    ending = record_end(binding, dag_id, run_id, states)
+    close_records(binding, dag_id, run_id, ending)
+    return ending
+
+
+def record_end(binding: PipelineBinding, dag_id: str, run_id: str, states: Mapping[str, str | None]) -> Ending:
+    """Write into a run's record how it ended, which :func:`close_records` must follow."""
     folder = binding.store.run(dag_id, run_id)
     steps = {s.key: states.get(s.key) or "removed" for s in binding.spec.steps}
     missing = [k for k, v in steps.items() if v != "success" and not (v == "skipped" and folder.reused(k))]
-    ending = Ending(tuple(k for k, v in steps.items() if v == "failed"), tuple(missing))
+    ending = Ending(steps, tuple(k for k, v in steps.items() if v == "failed"), tuple(missing))
     if folder.path.is_dir():
         try:
             write_json(folder.path / "end.json", {"state": ending.state, "ended": time.time(), "steps": steps})
         except OSError as e:
             _log.warning("the end of the run cannot be recorded: %s (%s)", e.strerror, e.filename or "")
-        close_run(folder.path, ending.state, steps, binding.workspace.tracking_uri)
-        _discard([StepRun(binding, step, dag_id, run_id, {}, lambda _: {}) for step in binding.spec.steps])
     return ending
+
+
+def close_records(binding: PipelineBinding, dag_id: str, run_id: str, ending: Ending) -> None:
+    """Close the MLflow runs of a run that has ended, and remove what its steps have left.
+
+    It takes seconds, most of them for the import of MLflow, and nothing in the run waits for it.
+    """
+    folder = binding.store.run(dag_id, run_id)
+    if folder.path.is_dir():
+        close_run(folder.path, ending.state, ending.states, binding.workspace.tracking_uri)
+        _discard([StepRun(binding, step, dag_id, run_id, {}, lambda _: {}) for step in binding.spec.steps])
 
 
 def _discard(runs: list[StepRun]) -> None:

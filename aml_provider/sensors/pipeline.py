@@ -15,6 +15,7 @@ from aml_provider.spec.names import END_KEY
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from aml_provider.execution.lifecycle import Ending
     from aml_provider.reuse.plan import Options, Plan
 
 
@@ -22,14 +23,17 @@ class PipelineReuseSensor(BaseSensorOperator):
     """Writes the run's record, decides about every step, and skips those that are reused by one call.
 
     Its XCom has the outputs of the skipped steps, ``{step key: {output: place}}``. When nothing is left to run, it
-    closes the run as well and skips the closing task, so that a fully cached run is one task.
+    closes the run as well and skips the closing task, so that a fully cached run is one task. MLflow is told after the
+    task's success, in the seconds that Airflow leaves it then (``[core] task_success_overtime``).
 
     :param binding: the pipeline on this machine.
     """
 
     def __init__(self, *, binding: PipelineBinding, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+        # Called when Airflow knows that the task has succeeded: no run lasts longer for what MLflow needs.
+        super().__init__(on_success_callback=_close, **kwargs)
         self.binding = binding
+        self.ending: Ending | None = None
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Decide; there is nothing to wait for, because a step itself waits for whoever is computing it."""
@@ -63,9 +67,9 @@ class PipelineReuseSensor(BaseSensorOperator):
         ti.xcom_push("return_value", skipped)
         tasks = list(skipped)
         if len(skipped) == len(self.binding.spec.steps):
-            from aml_provider.execution.lifecycle import end_run
+            from aml_provider.execution.lifecycle import record_end
 
-            end_run(self.binding, ti.dag_id, str(ti.run_id), dict.fromkeys(skipped, "skipped"))
+            self.ending = record_end(self.binding, ti.dag_id, str(ti.run_id), dict.fromkeys(skipped, "skipped"))
             tasks.append(END_KEY)
         else:
             from aml_provider.tracking.recorder import open_run
@@ -101,3 +105,13 @@ class PipelineReuseSensor(BaseSensorOperator):
             for note in decision.notes:
                 self.log.warning("%s: %s", decision.step.name, note)
         self.log.info("%s", plan.summary)
+
+
+def _close(context: Context) -> None:
+    """Tell MLflow of a run that was reused as a whole; of any other, the closing task does."""
+    from aml_provider.execution.lifecycle import close_records
+
+    ti = context["ti"]
+    head = ti.task
+    if isinstance(head, PipelineReuseSensor) and head.ending is not None:
+        close_records(head.binding, ti.dag_id, str(ti.run_id), head.ending)

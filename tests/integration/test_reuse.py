@@ -77,9 +77,14 @@ def assert_mlflow_says_whose_results_they_are(one: Run, two: Run) -> None:
     client = MlflowClient(two.server.workspace.tracking_uri)
     experiment = client.get_experiment_by_name(LOCAL)
     assert experiment is not None
-    found: list[Any] = client.search_runs([experiment.experiment_id], f"tags.`aml.run_id` = '{two.run_id}'")
+    wanted = f"tags.`aml.run_id` = '{two.run_id}'"
+
+    def ended() -> list[Any]:
+        runs = client.search_runs([experiment.experiment_id], wanted)
+        return runs if len(runs) == len(STEPS) + 1 and {r.info.status for r in runs} == {"FINISHED"} else []
+
+    found = eventually("MLflow, which is told a moment after Airflow, knows the end", ended)
     steps = {r.data.tags["aml.task_id"]: r for r in found if "aml.task_id" in r.data.tags}
-    assert {r.info.status for r in found} == {"FINISHED"}
     assert set(steps) == set(STEPS)
     for name, run in steps.items():
         assert run.data.tags["aml.reused"] == "true"

@@ -11,6 +11,7 @@ from mlflow import MlflowClient
 
 from benchmarks import cached
 
+from .machine import eventually
 from .server import Run, Server
 
 pytestmark = pytest.mark.airflow
@@ -37,6 +38,11 @@ def states(run: Run) -> Counter[str]:
     return counted
 
 
+def finished(client: MlflowClient, experiment_id: str) -> list[Any]:
+    """The runs that have ended: MLflow is told a moment after Airflow."""
+    return list(client.search_runs([experiment_id], "attributes.status = 'FINISHED'"))
+
+
 def test_a_thousand_computed_steps_are_one_task(server: Server, wide: Path) -> None:
     run = server.trigger(cached.EXPERIMENT)
     assert run.wait(300) == "success"
@@ -44,10 +50,9 @@ def test_a_thousand_computed_steps_are_one_task(server: Server, wide: Path) -> N
     assert f"{STEPS} of {STEPS} steps reused" in run.log("reuse")
     assert run.xcom("reuse")["step_4_7"]["out_4_7"]["path"].endswith("/out_4_7")
     client = MlflowClient(server.workspace.tracking_uri)
-    experiment = client.get_experiment_by_name(cached.EXPERIMENT)
+    experiment = eventually("MLflow has the experiment", lambda: client.get_experiment_by_name(cached.EXPERIMENT))
     assert experiment is not None
-    (parent,) = client.search_runs([experiment.experiment_id])
-    assert parent.info.status == "FINISHED"
+    (parent,) = eventually("MLflow has its end", lambda: finished(client, experiment.experiment_id))
     assert parent.data.tags["aml.reused"] == f"{STEPS} of {STEPS} steps"
     files = [f.path for f in client.list_artifacts(parent.info.run_id)]
     assert "reused_steps.json" in files
