@@ -14,7 +14,7 @@ from typing import Any
 
 from aml_provider.submission.api import AirflowApi, AirflowApiError
 from aml_provider.workspace.model import AirflowConfig
-from benchmarks.measure import BIN, airflow_environment, clean_environment
+from benchmarks.measure import BIN, Failed, airflow_environment, clean_environment
 
 STARTING_SECONDS = 300.0
 RUN_SECONDS = 300.0
@@ -50,14 +50,14 @@ class AirflowServer:
     def ready(self, dag_ids: set[str]) -> None:
         """Wait until the scheduler knows every DAG.
 
-        :raises SystemExit: one of the files cannot be imported.
+        :raises Failed: one of the files cannot be imported.
         """
 
         def known() -> bool:
             try:
                 errors = self.api.get("importErrors")["import_errors"]
                 if errors:
-                    raise SystemExit(f"{errors[0]['filename']}: {errors[0]['stack_trace']}")
+                    raise Failed(f"{errors[0]['filename']}: {errors[0]['stack_trace']}")
                 return dag_ids <= {dag["dag_id"] for dag in self.api.get("dags", limit=100)["dags"]}
             except AirflowApiError:
                 return False
@@ -67,14 +67,21 @@ class AirflowServer:
     def run(self, dag_id: str) -> dict[str, Any]:
         """Trigger a DAG and wait for its end; the run as Airflow's REST API tells it.
 
-        :raises SystemExit: it did not succeed.
+        :raises Failed: it did not succeed.
         """
         triggered = self.api.post(f"dags/{dag_id}/dagRuns", {"logical_date": None, "conf": {}})
         path = f"dags/{dag_id}/dagRuns/{triggered['dag_run_id']}"
-        self._wait(f"{dag_id} ends", lambda: self.api.get(path)["state"] in FINAL, RUN_SECONDS, every=0.5)
+
+        def over() -> bool:
+            try:
+                return self.api.get(path)["state"] in FINAL
+            except AirflowApiError:
+                return False
+
+        self._wait(f"{dag_id} ends", over, RUN_SECONDS, every=0.5)
         run = self.api.get(path)
         if run["state"] != "success":
-            raise SystemExit(f"the run of {dag_id} ended as {run['state']}; its logs:\n{self._last_words()}")
+            raise Failed(f"the run of {dag_id} ended as {run['state']}; its logs:\n{self._last_words()}")
         return run
 
     def task(self, run: dict[str, Any], task_id: str) -> dict[str, Any]:
@@ -85,6 +92,11 @@ class AirflowServer:
         """How many task instances of a run are in a state."""
         path = f"dags/{run['dag_id']}/dagRuns/{run['dag_run_id']}/taskInstances"
         return int(self.api.get(path, state=state, limit=1)["total_entries"])
+
+    def ended(self, task: dict[str, Any]) -> None:
+        """Wait until the process of a task instance is gone: it may have more to do after Airflow knows its state."""
+        title = f"airflow worker -- {task['id']}"
+        self._wait(f"the process of {task['task_id']} ends", lambda: not _running(title), RUN_SECONDS)
 
     # --- inside ---------------------------------------------------------------------------------------------
 
@@ -133,9 +145,9 @@ class AirflowServer:
         deadline = time.monotonic() + seconds
         while not look():
             if any(process.poll() is not None for process in self._started):
-                raise SystemExit(f"Airflow has ended by itself:\n{self._last_words()}")
+                raise Failed(f"Airflow has ended by itself:\n{self._last_words()}")
             if time.monotonic() > deadline:
-                raise SystemExit(f"not within {seconds:g} s: {what}\n{self._last_words()}")
+                raise Failed(f"not within {seconds:g} s: {what}\n{self._last_words()}")
             time.sleep(every)
 
     def _last_words(self) -> str:
@@ -156,6 +168,14 @@ class AirflowServer:
     def _left(self) -> list[int]:
         sessions = {process.pid for process in self._started}
         return [pid for pid, session in _sessions() if session in sessions]
+
+
+def _running(title: str) -> bool:
+    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            if entry.read_bytes().replace(b"\0", b" ").decode(errors="replace").strip().endswith(title):
+                return True
+    return False
 
 
 def _sessions() -> list[tuple[int, int]]:

@@ -23,6 +23,10 @@ KINDS = ("local", "docker", "kubernetes")
 BIN = Path(sys.executable).parent
 
 
+class Failed(Exception):
+    """A part that did not do what was to be measured; the text says what happened."""
+
+
 @dataclass(frozen=True)
 class Options:
     """What a person asked for.
@@ -58,19 +62,19 @@ def child(module: str, *arguments: str, home: Path, environment: Mapping[str, st
     for line in reversed(done.stdout.splitlines()):
         if line.startswith(RESULT):
             return {"process": seconds, **json.loads(line.removeprefix(RESULT))}
-    raise SystemExit(f"{name} {' '.join(arguments)} failed:\n{done.stdout[-3000:]}\n{done.stderr[-5000:]}")
+    raise Failed(f"{name} {' '.join(arguments)} failed:\n{done.stdout[-3000:]}\n{done.stderr[-5000:]}")
 
 
 def program(*command: str | Path, folder: Path, environment: Mapping[str, str]) -> dict[str, Any]:
     """Run a program in ``folder``; ``process`` are the seconds from start to end, ``cpu`` those of a processor.
 
-    :raises SystemExit: it failed.
+    :raises Failed: it failed.
     """
     before, start = os.times(), time.perf_counter()
     done = subprocess.run([str(c) for c in command], cwd=folder, env=dict(environment), capture_output=True, text=True)
     seconds, after = time.perf_counter() - start, os.times()
     if done.returncode:
-        raise SystemExit(f"{' '.join(map(str, command))} failed:\n{done.stdout[-3000:]}\n{done.stderr[-5000:]}")
+        raise Failed(f"{' '.join(map(str, command))} failed:\n{done.stdout[-3000:]}\n{done.stderr[-5000:]}")
     cpu = after.children_user - before.children_user + after.children_system - before.children_system
     return {"process": seconds, "cpu": cpu, "stdout": done.stdout}
 

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks import cached, dvc
-from benchmarks.measure import BIN, Options, alternate, child, clean_environment, middle, program
+from benchmarks.measure import BIN, Failed, Options, alternate, child, clean_environment, middle, program
 from benchmarks.table import Row
 
 STAGES = 100
@@ -86,10 +86,10 @@ def rows(folder: Path, options: Options) -> Iterator[Row]:
     )
     for did in results["dvc"]:
         if "Running stage" in did["stdout"] or "up to date" not in did["stdout"]:
-            raise SystemExit(f"dvc did not find the chain unchanged:\n{did['stdout'][-2000:]}")
+            raise Failed(f"dvc did not find the chain unchanged:\n{did['stdout'][-2000:]}")
     for said in results["aml"]:
         if f"{STAGES} of {STAGES} steps reused" not in said["stdout"]:
-            raise SystemExit(f"aml plan did not find the chain unchanged:\n{said['stdout'][-2000:]}")
+            raise Failed(f"aml plan did not find the chain unchanged:\n{said['stdout'][-2000:]}")
     theirs, mine = middle(results["dvc"], "process"), middle(results["aml"], "process")
     cpu = middle(results["dvc"], "cpu") / middle(results["aml"], "cpu")
     detail = f"{peer} {theirs:.3f} s, aml {mine:.3f} s, whole processes; processor time {cpu:.2f} x"

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import dvc
-from benchmarks.measure import Options, alternate, child, middle
+from benchmarks.measure import Failed, Options, alternate, child, middle
 from benchmarks.table import Row
 
 GOAL = 5
@@ -70,7 +70,7 @@ class Compared:
         added = run("add", "--quiet", data.name, folder=repository)
         again = run("status", folder=repository)
         if "up to date" not in again["stdout"]:
-            raise SystemExit(f"dvc status did not find the data unchanged:\n{again['stdout'][-2000:]}")
+            raise Failed(f"dvc status did not find the data unchanged:\n{again['stdout'][-2000:]}")
         linked = all(path.stat().st_nlink > 1 or path.is_symlink() for path in _files(data))
         data.rename(self._place)
         shutil.rmtree(self._work)
@@ -88,7 +88,7 @@ class Compared:
         again = child("hashing", *arguments, home=home)
         shutil.rmtree(home / "digests")
         if (first["files"], first["bytes"]) != (again["files"], again["bytes"]):
-            raise SystemExit(f"a snapshot of unchanged data differs: {first} and {again}")
+            raise Failed(f"a snapshot of unchanged data differs: {first} and {again}")
         return {**first, "again": again["process"], "again_seconds": again["seconds"]}
 
 

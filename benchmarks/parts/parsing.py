@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import samples
-from benchmarks.measure import Options, alternate, child, middle
+from benchmarks.measure import Failed, Options, alternate, child, middle
 from benchmarks.table import Row
 
 
@@ -51,6 +51,6 @@ def rows(folder: Path, options: Options) -> Iterator[Row]:
     yield Row("parse: control, the same import on both sides", control, "x", None, "far from 1: measure again")
     heavy = sorted({name for result in pipeline for name in result["heavy"]})
     if {"kubernetes", "mlflow"} & set(heavy):
-        raise SystemExit(f"parsing a docker pipeline imported {', '.join(heavy)}")
+        raise Failed(f"parsing a docker pipeline imported {', '.join(heavy)}")
     tasks = f"{pipeline[0]['tasks']} tasks; numpy and pandas neither" if not heavy else f"but {', '.join(heavy)}"
     yield Row("parse: kubernetes or mlflow imported", None, "no", None, tasks)

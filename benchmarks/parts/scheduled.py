@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from datetime import datetime
 from functools import partial
@@ -10,7 +11,7 @@ from typing import Any
 
 from benchmarks import cached
 from benchmarks.airflow_server import AirflowServer
-from benchmarks.measure import Options, alternate, middle
+from benchmarks.measure import Failed, Options, alternate, middle
 from benchmarks.table import Row
 
 STEPS = cached.WIDTH * cached.DEPTH
@@ -37,18 +38,29 @@ def rows(folder: Path, options: Options) -> Iterator[Row]:
     detail = f"{ours:.2f} s, by hand {hand:.2f} s ({len(results['ours'])} runs each, from trigger to end); "
     detail += "LocalExecutor, SQLite"
     yield Row(f"airflow: {STEPS} reused steps over skips by hand", ours / hand, "x", 1.2, detail)
-    yield Row("airflow: the head task of it", head, "s", None, f"by hand {by_hand:.2f} s; the task instance's own time")
+    after = f"MLflow is told within {middle(results['ours'], 'after'):.1f} s after it, while nobody waits"
+    yield Row("airflow: the head task of it", head, "s", None, f"by hand {by_hand:.2f} s; {after}")
 
 
 def _run(server: AirflowServer, dag_id: str, head: str) -> dict[str, Any]:
     run = server.run(dag_id)
     skipped = server.count(run, "skipped")
     if skipped < STEPS:
-        raise SystemExit(f"{skipped} tasks of {dag_id} were skipped, where {STEPS} should be")
+        raise Failed(f"{skipped} tasks of {dag_id} were skipped, where {STEPS} should be")
     task = server.task(run, head)
-    return {"seconds": _between(run, "queued_at", "end_date"), "head": _between(task, "start_date", "end_date")}
+    # Else what a task does after its success would be paid by the next run, the other side's.
+    server.ended(task)
+    return {
+        "seconds": _between(run, "queued_at", "end_date"),
+        "head": _between(task, "start_date", "end_date"),
+        "after": time.time() - datetime.fromisoformat(_utc(task["end_date"])).timestamp(),
+    }
 
 
 def _between(told: dict[str, Any], start: str, end: str) -> float:
-    first, last = (datetime.fromisoformat(told[key].replace("Z", "+00:00")) for key in (start, end))
+    first, last = (datetime.fromisoformat(_utc(told[key])) for key in (start, end))
     return (last - first).total_seconds()
+
+
+def _utc(moment: str) -> str:
+    return moment.replace("Z", "+00:00")
