@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import sqlite3
@@ -110,7 +109,7 @@ class DigestRows:
             while not self._off:
                 try:
                     return work(self._opened())
-                # A damaged file makes SQLite's Python module raise more than its own errors.
+                # Text in a damaged file makes SQLite's Python module raise more than its own errors.
                 except (sqlite3.Error, OSError, ValueError, OverflowError, MemoryError) as error:
                     self._failed(error)
             return otherwise
@@ -121,15 +120,17 @@ class DigestRows:
             self._database, self._process = None, os.getpid()
         if self._database is None:
             self._file.parent.mkdir(parents=True, exist_ok=True)
+            if not self._file.exists():
+                _forget_machines(self._file.parent)
             self._inode = None
             self._database = database = sqlite3.connect(
                 self._file, timeout=_LOCK_SECONDS, isolation_level=None, check_same_thread=False
             )
             self._inode = self._file.stat().st_ino
-            # Readers and a writer do not wait for each other; after a power cut the newest rows may be missing.
-            with contextlib.suppress(sqlite3.OperationalError):  # another process is doing it at this moment
-                database.execute("PRAGMA journal_mode = WAL")
-            database.execute("PRAGMA synchronous = NORMAL")
+            # Not WAL: it maps a file, and whoever cuts that off kills the process (SIGBUS).
+            database.execute("PRAGMA journal_mode = DELETE")
+            # A power cut may damage the file, which is noticed.
+            database.execute("PRAGMA synchronous = OFF")
             database.execute("PRAGMA cell_size_check = ON")
             for statement in _SCHEMA:
                 database.execute(statement)
@@ -138,7 +139,8 @@ class DigestRows:
     def _failed(self, error: Exception) -> None:
         self.close()
         message = str(error).lower()
-        if self._renewed or not isinstance(error, sqlite3.Error) or any(word in message for word in _PASSING):
+        passing = isinstance(error, (OSError, MemoryError)) or any(word in message for word in _PASSING)
+        if self._renewed or passing:
             self._off = True
             _log.warning("digest cache %s cannot be used: %s; files are read again each time", self._file, error)
             return
@@ -147,8 +149,8 @@ class DigestRows:
         try:
             # Another process may have renewed it already.
             if self._inode in (None, self._file.stat().st_ino):
-                for suffix in ("", "-wal", "-shm"):
-                    self._file.with_name(self._file.name + suffix).unlink(missing_ok=True)
+                for file in _files(self._file):
+                    file.unlink(missing_ok=True)
         except OSError as problem:
             _log.debug("removing %s: %s", self._file, problem)
 
@@ -164,6 +166,20 @@ def _prune(database: sqlite3.Connection, today: int) -> None:
         database.execute(
             "DELETE FROM folders_1 WHERE id IN (SELECT id FROM folders_1 ORDER BY used LIMIT ?)", (count - _MAX_ROWS,)
         )
+
+
+def _files(database: Path) -> list[Path]:
+    return [database, database.with_name(database.name + "-journal")]
+
+
+def _forget_machines(folder: Path) -> None:
+    """Remove what machines left that have used nothing in a long time: each pod is a machine of its own."""
+    limit = time.time() - _KEEP_DAYS * 86_400
+    for database in folder.glob("digests-*.db"):
+        files = [file for file in _files(database) if file.exists()]
+        if all(file.stat().st_mtime < limit for file in files):
+            for file in files:
+                file.unlink(missing_ok=True)
 
 
 def _row_id(folder: bytes) -> int:

@@ -122,7 +122,7 @@ def killed_at(step: int, function: Callable[[], Any]) -> bool:
 
     def count(event: str, args: tuple[Any, ...]) -> None:
         nonlocal step
-        if event.startswith(("open", "os.", "fcntl.")):
+        if event != "os.kill" and event.startswith(("open", "os.", "fcntl.", "sqlite3.")):
             step -= 1
             if step < 0:
                 os.kill(os.getpid(), signal.SIGKILL)
