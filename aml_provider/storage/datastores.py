@@ -1,81 +1,93 @@
 """One datastore: upload, download, look and list, whatever kind of store is behind it.
 
-Everything goes through fsspec, and paths are always relative to the datastore's root. Only local folders work in
-this version; :func:`store_for` is where the others will get their credentials from an Airflow connection.
+Paths are always relative to the datastore's root. Nothing is opened, and no credentials are read, before something is
+asked of the store.
 """
 
 from __future__ import annotations
 
-import logging
-import os
-import uuid
-from collections.abc import Iterable, Iterator
+import threading
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from aml_provider.spec.errors import NotSupportedError, PipelineError
 from aml_provider.workspace.model import DatastoreConfig
 
+from .backend_base import Backend, Item
+from .backends import checked, forget, opened
+from .copying import each, fetched, files_below, named, tell
 from .digest_cache import DigestCache
-from .digests import Content, content_of
-from .listing import listed_content
+from .digests import Content
+from .faults import DatastoreError, Reason, told
+from .folder_store import FolderStore
+from .object_backend import ObjectBackend
+from .object_store import ObjectStore
 from .paths import glob_regex, glob_root, is_glob, normalized
+from .record_base import RecordStore
 
-# A file that is being written. No reader, glob or download ever sees one.
-PART_PREFIX = ".aml-part-"
-_log = logging.getLogger(__name__)
+R = TypeVar("R")
+# With more files than this, what is there already is asked by one listing.
+_ASKED_ALONE = 8
 
 
 def store_for(config: DatastoreConfig, name: str = "datastore") -> Store:
     """The store behind a declared datastore.
 
     :param name: the datastore's name, for messages.
-    :raises NotSupportedError: its URL is of a kind that this version cannot use.
+    :raises NotSupportedError: its URL is of a kind that does not work.
+    :raises PipelineError: it is a relative folder.
     """
-    root = config.local_root
-    if root is None:
-        raise NotSupportedError(
-            f"datastore {name!r} has the URL {config.url!r}; scheme {config.scheme!r} does not work in this version. "
-            "Schemes that work: file (a folder: a plain path, or file:///absolute/folder)."
-        )
-    if not root.is_absolute():
-        raise PipelineError(
-            f"datastore {name!r} has the relative folder {config.url!r}; take it from a loaded workspace, which knows "
-            "what it is relative to."
-        )
-    import fsspec
-
-    return Store(name, fsspec.filesystem("file"), str(root), root)
+    return Store(checked(config, name), name)
 
 
 class Store:
-    """A datastore's data.
+    """A datastore's data. May be used by several threads at once.
+
+    Whatever cannot be done with a store on another machine raises a
+    :class:`~aml_provider.storage.faults.DatastoreError`; in a local folder, what the operating system refuses is an
+    :class:`OSError`.
 
     :param name: the datastore's name.
-    :param filesystem: the fsspec file system, with its credentials.
-    :param root: the datastore's root in that file system.
-    :param local_root: the same as a folder of this machine, ``None`` where there is none.
     """
 
-    def __init__(self, name: str, filesystem: Any, root: str, local_root: Path | None) -> None:
+    def __init__(self, config: DatastoreConfig, name: str) -> None:
         self.name = name
-        self._fs = filesystem
-        self._root = root.rstrip("/")
-        self._local_root = local_root
+        self.url = config.url
+        self._config = config
+        self._local_root = config.local_root
+        self._backend: Backend | None = None
+        self._lock = threading.Lock()
+
+    def __repr__(self) -> str:
+        return f"Store({self.name!r}, {self.url!r})"
 
     # --- looking --------------------------------------------------------------------------------------------
 
+    def check(self) -> None:
+        """Look at the root.
+
+        :raises DatastoreError: what is wrong with the datastore, in a sentence.
+        """
+        self._do("looking at its root", lambda backend: backend.check())
+
     def exists(self, path: str = "") -> bool:
         """Whether there is a file or a folder at the path."""
-        return bool(self._fs.exists(self._full(path)))
+        place = normalized(path, self.name)
+        return self._do(f"looking at {place!r}", lambda backend: backend.exists(place))
 
     def is_file(self, path: str) -> bool:
         """Whether there is one file at the path."""
-        return bool(self._fs.isfile(self._full(path)))
+        place = normalized(path, self.name)
+        return self._do(f"looking at {place!r}", lambda backend: backend.is_file(place))
+
+    def items(self, path: str = "") -> list[Item]:
+        """Every file at or below the path with what the store says about it, sorted by path."""
+        return self._items(normalized(path, self.name))
 
     def files(self, path: str = "") -> list[str]:
         """Every file at or below the path, sorted; empty when there is nothing."""
-        return sorted(self._walk(normalized(path, self.name)))
+        return [item.path for item in self.items(path)]
 
     def glob(self, pattern: str) -> list[str]:
         """The files a v1 path pattern means, sorted.
@@ -87,7 +99,7 @@ class Store:
         if not is_glob(wanted):
             return self.files(wanted)
         regex = glob_regex(wanted)
-        return sorted(path for path in self._walk(glob_root(wanted)) if regex.fullmatch(path))
+        return [item.path for item in self._items(glob_root(wanted)) if regex.fullmatch(item.path)]
 
     def local_path(self, path: str = "") -> Path:
         """The path as a path of this machine.
@@ -102,16 +114,34 @@ class Store:
     def content(self, path: str = "", cache: DigestCache | None = None) -> Content | None:
         """Identity of what is at the path; ``None`` when there is nothing.
 
-        In a local folder it comes from the files' bytes, elsewhere from what one listing says about each object.
+        In a local folder it comes from the files' bytes, elsewhere from what one listing says about each file. Where a
+        store says nothing, up to :data:`~aml_provider.storage.listing.READ_LIMIT_BYTES` are read.
 
-        :raises PipelineError: the store says nothing by which a change of an object could be seen.
+        :raises DatastoreError: nothing says whether the content changes.
         """
-        if self._local_root is None:
-            return listed_content(self._fs, self._full(path))
-        try:
-            return content_of(self.local_path(path), cache)
-        except FileNotFoundError:
-            return None
+        return self.contents([path], cache)[0]
+
+    def contents(self, paths: Sequence[str], cache: DigestCache | None = None) -> list[Content | None]:
+        """:meth:`content` of many places, which costs a store on another machine far less than one by one."""
+        places = [normalized(path, self.name) for path in paths]
+        doing = f"looking at {places[0]!r}" if len(places) == 1 else f"looking at {len(places)} places"
+        return self._do(doing, lambda backend: backend.contents(places, cache))
+
+    # --- files ----------------------------------------------------------------------------------------------
+
+    def read(self, path: str) -> bytes:
+        """A file's content."""
+        place = normalized(path, self.name)
+        return self._do(f"reading {place!r}", lambda backend: backend.read(place))
+
+    def put(self, source: str | Path, path: str) -> None:
+        """Copy one file of this machine to exactly this path, whole or not at all; what is there is replaced."""
+        self._put(Path(source), normalized(path, self.name))
+
+    def remove(self, path: str) -> bool:
+        """Remove a file; ``False`` when there was none."""
+        place = normalized(path, self.name)
+        return self._do(f"removing {place!r}", lambda backend: backend.remove(place))
 
     # --- copying --------------------------------------------------------------------------------------------
 
@@ -130,7 +160,7 @@ class Store:
                 f"upload to datastore {self.name!r}: {str(source)!r} is not a folder; "
                 "give an existing folder, or use upload_files for single files."
             )
-        files = [(file, file.relative_to(source).as_posix()) for file in _files_below(source)]
+        files = [(file, file.relative_to(source).as_posix()) for file in files_below(source)]
         return self._upload(files, target_path, overwrite, show_progress)
 
     def upload_files(
@@ -148,21 +178,7 @@ class Store:
         :return: how many files were copied.
         :raises PipelineError: a file does not exist or is not below ``relative_root``, or two of them have one target.
         """
-        pairs: dict[str, Path] = {}
-        for file in map(Path, files):
-            if not file.is_file():
-                raise PipelineError(
-                    f"upload_files to datastore {self.name!r}: file {str(file)!r} does not exist (current directory: "
-                    f"{str(Path.cwd())!r})."
-                )
-            name = self._relative(file, relative_root)
-            if name in pairs:
-                raise PipelineError(
-                    f"upload_files to datastore {self.name!r}: {str(pairs[name])!r} and {str(file)!r} would both "
-                    f"become {name!r}; give a relative_root that keeps them apart."
-                )
-            pairs[name] = file
-        return self._upload([(file, name) for name, file in pairs.items()], target_path, overwrite, show_progress)
+        return self._upload(named(files, relative_root, self.name), target_path, overwrite, show_progress)
 
     def download(
         self,
@@ -186,12 +202,8 @@ class Store:
         # Only the folder that the prefix is in, not the whole store, is listed.
         start = wanted if folder_only else wanted.rpartition("/")[0]
         beginning = f"{wanted}/" if folder_only and wanted else wanted
-        target = Path(target_path)
-        copied = 0
-        for path in sorted(self._walk(start)):
-            if path.startswith(beginning):
-                copied += self._copy_down(path, target / path, overwrite, show_progress)
-        return copied
+        paths = [item.path for item in self._items(start) if item.path.startswith(beginning)]
+        return self._download([(path, Path(target_path) / path) for path in paths], overwrite, show_progress)
 
     def download_path(self, path: str, target: str | Path, overwrite: bool = False) -> int:
         """Copy one file to ``target``, or a folder's content below it.
@@ -199,129 +211,118 @@ class Store:
         :return: how many files were copied; 0 when there is nothing at the path.
         """
         base = normalized(path, self.name)
-        copied = 0
-        for file in self.files(base):
-            below = file[len(base) :].lstrip("/") if base else file
-            copied += self._copy_down(file, Path(target) / below, overwrite, show_progress=False)
-        return copied
+        start = len(base) + 1 if base else 0
+        pairs = [(item.path, Path(target) / item.path[start:]) for item in self._items(base)]
+        return self._download(pairs, overwrite, show_progress=False)
+
+    # --- for who needs more ---------------------------------------------------------------------------------
+
+    def records(self, path: str = "") -> RecordStore:
+        """Small blobs below a path, where the store can keep two writers apart or says that it cannot.
+
+        :raises NotSupportedError: it is neither a folder nor an object store.
+        """
+        place = normalized(path, self.name)
+        if self._local_root is not None:
+            return FolderStore(self._local_root / place if place else self._local_root)
+        backend = self._opened()
+        if not isinstance(backend, ObjectBackend):
+            raise NotSupportedError(
+                f"datastore {self.name!r} ({self.url}) cannot keep what runs record: writers are not kept apart there. "
+                "Use a folder, S3, Azure Blob Storage or Google Cloud Storage for that."
+            )
+        return ObjectStore(backend.objects, backend.key(place), backend.origin)
+
+    @property
+    def filesystem(self) -> Any:
+        """The store as an fsspec file system; :meth:`full` says what a path is called there."""
+        return self._do("opening it", lambda backend: backend.filesystem)
+
+    def full(self, path: str) -> str:
+        """A path as fsspec's file system wants it."""
+        place = normalized(path, self.name)
+        return self._do("opening it", lambda backend: backend.full(place))
 
     # --- inside ---------------------------------------------------------------------------------------------
 
-    def _full(self, path: str) -> str:
-        relative = normalized(path, self.name)
-        return f"{self._root}/{relative}" if relative else self._root or "/"
-
-    def _walk(self, path: str) -> Iterator[str]:
-        full = self._full(path)
-        if self._fs.isfile(full):
-            if not _is_part(path):
-                yield path
-            return
-        for folder, _, names in self._fs.walk(full):
-            inside = folder[len(self._root) :].strip("/")
-            for name in names:
-                # fsspec answers an empty name for a place that is a file on some stores.
-                if name and not name.startswith(PART_PREFIX):
-                    yield f"{inside}/{name}" if inside else name
-
-    def _relative(self, file: Path, relative_root: str | Path | None) -> str:
-        if relative_root is None:
-            return file.name
-        here, root = Path(os.path.normpath(file.absolute())), Path(os.path.normpath(Path(relative_root).absolute()))
+    def _do(self, doing: str, work: Callable[[Backend], R], target: Path | None = None) -> R:
+        """Ask something of the store; what its libraries raise becomes a sentence."""
+        backend = self._opened()
+        if backend.local_root is not None:
+            return work(backend)
         try:
-            return here.relative_to(root).as_posix()
-        except ValueError:
-            raise PipelineError(
-                f"upload_files to datastore {self.name!r}: {str(file)!r} is not below relative_root {str(root)!r}; "
-                "give a folder that holds every file."
-            ) from None
+            with told(backend.origin, doing, target):
+                return work(backend)
+        except DatastoreError as error:
+            if error.reason not in (Reason.UNREACHABLE, Reason.CREDENTIALS):
+                raise
+            # The next try begins anew: with a new connection, and with credentials that were renewed meanwhile.
+            forget(backend)
+            with self._lock:
+                if self._backend is backend:
+                    self._backend = None
+            if not backend.held or error.reason is not Reason.UNREACHABLE:
+                raise
+        # A connection that was idle for long may be broken without anything being wrong.
+        backend = self._opened()
+        with told(backend.origin, doing, target):
+            return work(backend)
+
+    def _opened(self) -> Backend:
+        with self._lock:
+            if self._backend is None:
+                self._backend = opened(self._config, self.name)
+            return self._backend
+
+    def _items(self, place: str) -> list[Item]:
+        found = self._do(f"listing {place!r}", lambda backend: list(backend.items(place)))
+        return sorted(found, key=lambda item: item.path)
+
+    def _at_once(self) -> int:
+        return self._opened().parallel
 
     def _upload(
         self, files: list[tuple[Path, str]], target_path: str | None, overwrite: bool, show_progress: bool
     ) -> int:
         base = normalized(target_path, self.name)
-        copied = 0
-        for number, (source, name) in enumerate(files, 1):
-            path = f"{base}/{name}" if base else name
-            full = f"{self._root}/{path}"
-            if not overwrite and self._fs.exists(full):
-                _tell(f"Target already exists. Skipping upload for {path}", show_progress)
-                continue
-            self._put(source, full)
-            copied += 1
-            _tell(f"Uploaded {path}, {number} files out of {len(files)}", show_progress)
-        return copied
+        targets = [(source, f"{base}/{name}" if base else name) for source, name in files]
+        there = set() if overwrite else self._there([path for _, path in targets], base)
+        waiting = []
+        for source, path in targets:
+            if path in there:
+                tell(f"Target already exists. Skipping upload for {path}", show_progress)
+            else:
+                waiting.append((source, path))
+        done = iter(range(len(files) - len(waiting) + 1, len(files) + 1))
 
-    def _put(self, source: Path, full: str) -> None:
-        """One file, complete or not at all."""
-        parent = full.rpartition("/")[0]
-        try:
-            self._fs.makedirs(parent, exist_ok=True)
-        except (FileExistsError, NotADirectoryError) as error:
-            raise PipelineError(
-                f"upload to datastore {self.name!r}: a part of the folder {parent[len(self._root) + 1 :]!r} is a file "
-                "there; choose another target_path."
-            ) from error
-        part = f"{parent}/{PART_PREFIX}{uuid.uuid4().hex}"
-        try:
-            self._fs.put_file(str(source), part)
-            self._replace(part, full)
-        except BaseException:
-            if self._fs.exists(part):
-                self._fs.rm_file(part)
-            raise
+        def copy(pair: tuple[Path, str]) -> None:
+            self._put(*pair)
+            tell(f"Uploaded {pair[1]}, {next(done)} files out of {len(files)}", show_progress)
 
-    def _replace(self, part: str, full: str) -> None:
-        if self._local_root is None:
-            self._fs.mv(part, full)
-            return
-        try:
-            os.replace(part, full)
-        except IsADirectoryError as error:
-            raise PipelineError(
-                f"upload to datastore {self.name!r}: {full[len(self._root) + 1 :]!r} is a folder there; "
-                "choose another target_path or remove the folder."
-            ) from error
+        each(copy, waiting, self._at_once())
+        return len(waiting)
 
-    def _copy_down(self, path: str, target: Path, overwrite: bool, show_progress: bool) -> int:
-        if target.exists() and not overwrite:
-            _tell(f"Path already exists. Skipping download for {target}", show_progress)
-            return 0
-        target.parent.mkdir(parents=True, exist_ok=True)
-        part = target.with_name(f"{PART_PREFIX}{uuid.uuid4().hex}")
-        try:
-            # Not _full: a listed name is taken as it is, even one with a backslash in it.
-            self._fs.get_file(f"{self._root}/{path}", str(part))
-            part.replace(target)
-        except BaseException:
-            part.unlink(missing_ok=True)
-            raise
-        _tell(f"Downloaded {path}", show_progress)
-        return 1
+    def _there(self, paths: list[str], base: str) -> set[str]:
+        """Those of many paths where something is already."""
+        if self._local_root is not None or len(paths) <= _ASKED_ALONE:
+            return {path for path in paths if self.exists(path)}
+        return {item.path for item in self._items(base)}
 
+    def _put(self, source: Path, path: str) -> None:
+        self._do(f"writing {path!r}", lambda backend: backend.put(source, path))
 
-def _files_below(folder: Path) -> Iterator[Path]:
-    # os.walk and not rglob: linked folders are followed, as v1's upload does, and the order is the same everywhere.
-    seen: set[Path] = set()
-    for parent, folders, names in os.walk(folder, followlinks=True):
-        real = Path(parent).resolve()
-        if real in seen:  # a link to a folder above: going on would never end
-            folders.clear()
-            continue
-        seen.add(real)
-        folders.sort()
-        for name in sorted(names):
-            if not name.startswith(PART_PREFIX):
-                yield Path(parent) / name
+    def _download(self, pairs: list[tuple[str, Path]], overwrite: bool, show_progress: bool) -> int:
+        def copy(pair: tuple[str, Path]) -> int:
+            path, target = pair
+            if target.exists() and not overwrite:
+                tell(f"Path already exists. Skipping download for {target}", show_progress)
+                return 0
 
+            def get(part: Path) -> None:
+                self._do(f"reading {path!r}", lambda backend: backend.get(path, part), part)
 
-def _is_part(path: str) -> bool:
-    return path.rpartition("/")[2].startswith(PART_PREFIX)
+            fetched(get, target, path, self.name)
+            tell(f"Downloaded {path}", show_progress)
+            return 1
 
-
-def _tell(message: str, show_progress: bool) -> None:
-    """What v1 prints goes to the terminal; without ``show_progress`` it is still in the debug log."""
-    if show_progress:
-        print(message)
-    else:
-        _log.debug(message)
+        return sum(each(copy, pairs, self._at_once()))

@@ -1,15 +1,24 @@
-"""Small named blobs with exclusive create and compare-and-swap, on a folder or on any fsspec store."""
+"""Small named blobs with exclusive create and compare-and-swap, on a folder or in an object store."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from .datastores import Store
 from .folder_store import FolderStore
+from .object_store import ObjectStore
 from .record_base import Entry, RecordStore
 
-__all__ = ["Entry", "FolderStore", "RecordStore", "record_store"]
+__all__ = ["Entry", "FolderStore", "ObjectStore", "RecordStore", "record_store"]
 
 
-def record_store(folder: str | Path) -> RecordStore:
-    """The store of the blobs below ``folder``."""
-    return FolderStore(folder)
+def record_store(place: str | Path | Store, path: str = "") -> RecordStore:
+    """The store of the blobs at a place.
+
+    :param place: a folder, or a datastore.
+    :param path: where in it; relative.
+    :raises NotSupportedError: the datastore cannot keep blobs.
+    """
+    if isinstance(place, Store):
+        return place.records(path)
+    return FolderStore(Path(place) / path if path else place)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from aml_provider.spec.errors import NotSupportedError, PipelineError
+from aml_provider.spec.errors import PipelineError
 from aml_provider.storage import Store, store_for
 from aml_provider.workspace.model import DatastoreConfig
 
@@ -170,12 +170,6 @@ def test_single_folder_to_a_place(store: Store, source: Path, tmp_path: Path) ->
     assert store.download_path("x/y/a.csv", tmp_path / "single.csv") == 1
     assert (tmp_path / "single.csv").read_text() == "1"
     assert store.download_path("nothing", tmp_path / "n") == 0
-
-
-@pytest.mark.parametrize("url", ["s3://bucket/x", "abfs://c@account/x", "sftp://host/x", "https://host/x"])
-def test_stores_of_a_later_version(url: str) -> None:
-    with pytest.raises(NotSupportedError, match=r"'blobs'.*does not work in this version.*Schemes that work: file"):
-        store_for(DatastoreConfig(url=url), "blobs")
 
 
 def test_a_relative_folder_needs_its_workspace() -> None:

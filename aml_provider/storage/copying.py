@@ -1,0 +1,127 @@
+"""What copying between a datastore and this machine needs besides the store."""
+
+from __future__ import annotations
+
+import logging
+import os
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from pathlib import Path
+from typing import TypeVar
+
+from aml_provider.spec.errors import PipelineError
+
+from .faults import DatastoreError, Reason
+from .paths import PART_PREFIX
+
+T = TypeVar("T")
+R = TypeVar("R")
+_log = logging.getLogger(__name__)
+
+
+def each(work: Callable[[T], R], items: Sequence[T], at_once: int) -> list[R]:
+    """Do the same with every item, some at once. The first failure ends it; what has begun is finished before."""
+    if at_once < 2 or len(items) < 2:
+        return [work(item) for item in items]
+    with ThreadPoolExecutor(min(at_once, len(items)), thread_name_prefix="datastore") as pool:
+        running = [pool.submit(work, item) for item in items]
+        try:
+            wait(running, return_when=FIRST_EXCEPTION)
+        finally:
+            # An interrupted program does not copy the rest either.
+            for future in running:
+                future.cancel()
+    failed = next((f for f in running if not f.cancelled() and f.exception() is not None), None)
+    return [failed.result()] if failed is not None else [future.result() for future in running]
+
+
+def named(files: Iterable[str | Path], relative_root: str | Path | None, datastore: str) -> list[tuple[Path, str]]:
+    """Files of this machine with the names that they get below a datastore's folder.
+
+    :param relative_root: the names are relative to this folder; default: each file's own name.
+    :raises PipelineError: a file does not exist or is not below ``relative_root``, or two of them have one name.
+    """
+    pairs: dict[str, Path] = {}
+    for file in map(Path, files):
+        if not file.is_file():
+            raise PipelineError(
+                f"upload_files to datastore {datastore!r}: file {str(file)!r} does not exist (current directory: "
+                f"{str(Path.cwd())!r})."
+            )
+        name = _relative(file, relative_root, datastore)
+        if name in pairs:
+            raise PipelineError(
+                f"upload_files to datastore {datastore!r}: {str(pairs[name])!r} and {str(file)!r} would both "
+                f"become {name!r}; give a relative_root that keeps them apart."
+            )
+        pairs[name] = file
+    return [(file, name) for name, file in pairs.items()]
+
+
+def files_below(folder: Path) -> Iterator[Path]:
+    """Every file of a folder of this machine, always in the same order; linked folders are followed, as in v1."""
+    seen: set[Path] = set()
+    for parent, folders, names in os.walk(folder, followlinks=True):
+        real = Path(parent).resolve()
+        if real in seen:  # a link to a folder above: going on would never end
+            continue
+        seen.add(real)
+        folders.sort()
+        for name in sorted(names):
+            if not name.startswith(PART_PREFIX):
+                yield Path(parent) / name
+
+
+def fetched(get: Callable[[Path], None], target: Path, inside: str, datastore: str) -> None:
+    """Write a file of this machine as a whole or not at all.
+
+    :param get: writes it to a path.
+    :param inside: its path in the datastore: no listing of whatever store makes a file land outside its folder.
+    """
+    if any(part in ("", ".", "..") for part in inside.split("/")):
+        raise DatastoreError(
+            f"datastore {datastore!r}: no file of this machine can be called {inside!r}; rename it there.", Reason.NAME
+        )
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise DatastoreError(
+            f"datastore {datastore!r}: {inside!r} cannot be written to {str(target)!r}, where a part of the folder is "
+            "a file; choose another target.",
+            Reason.NAME,
+        ) from error
+    part = target.with_name(f"{PART_PREFIX}{uuid.uuid4().hex}")
+    try:
+        get(part)
+        part.replace(target)
+    except BaseException as error:
+        part.unlink(missing_ok=True)
+        if isinstance(error, IsADirectoryError):
+            raise DatastoreError(
+                f"datastore {datastore!r}: {inside!r} cannot be written to {str(target)!r}, which is a folder; choose "
+                "another target.",
+                Reason.NAME,
+            ) from error
+        raise
+
+
+def tell(message: str, show_progress: bool) -> None:
+    """What v1 prints goes to the terminal; without ``show_progress`` it is still in the debug log."""
+    if show_progress:
+        print(message)
+    else:
+        _log.debug(message)
+
+
+def _relative(file: Path, relative_root: str | Path | None, datastore: str) -> str:
+    if relative_root is None:
+        return file.name
+    here, root = Path(os.path.normpath(file.absolute())), Path(os.path.normpath(Path(relative_root).absolute()))
+    try:
+        return here.relative_to(root).as_posix()
+    except ValueError:
+        raise PipelineError(
+            f"upload_files to datastore {datastore!r}: {str(file)!r} is not below relative_root {str(root)!r}; "
+            "give a folder that holds every file."
+        ) from None

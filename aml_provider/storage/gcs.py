@@ -1,0 +1,140 @@
+"""Google Cloud Storage, through gcsfs."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import AsyncIterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from .connections import CONNECTION_TYPE, Credentials
+from .objects import NoBucketError, ObjectInfo, Objects
+
+#: Airflow's connection types that say how to get there.
+CONNECTION_TYPES = ("google_cloud_platform", "gcpstorage", CONNECTION_TYPE)
+_WRITER = "aml-writer"
+
+
+def options(credentials: Credentials | None) -> dict[str, Any]:
+    """What gcsfs is given; nothing leaves the finding of credentials to Google's own chain.
+
+    :raises DatastoreError: the connection's key is no JSON object.
+    """
+    if credentials is None:
+        return {}
+    c = credentials
+    # A service account's key, or the path of a file that holds one.
+    token: Any = c.mapping("keyfile_dict") or c.text("key_path", "keyfile_path") or None
+    if c.flag("anonymous", "anon", "is_anonymous"):
+        token = "anon"
+    found = {
+        "token": token,
+        "project": c.text("project", "project_id"),
+        "endpoint_url": c.text("endpoint_url") or (c.host if "://" in c.host else None),
+    }
+    return {name: value for name, value in found.items() if value}
+
+
+def filesystem(found: dict[str, Any]) -> Any:
+    """The file system for :func:`options`."""
+    from gcsfs import GCSFileSystem
+
+    return GCSFileSystem(**found, skip_instance_cache=True, use_listings_cache=False)
+
+
+class GcsObjects(Objects):
+    """A bucket. An object's tag is its generation, which no other writing of it ever has."""
+
+    def __init__(self, filesystem: Any, bucket: str) -> None:
+        self._fs = filesystem
+        self._bucket = bucket
+
+    async def pages(self, prefix: str, most: int | None = None) -> AsyncIterator[list[ObjectInfo]]:
+        wanted: dict[str, Any] = {"prefix": prefix or None, "maxResults": most}
+        while True:
+            try:
+                page = await self._call("GET", "b/{}/o", self._bucket, json_out=True, **wanted)
+            except FileNotFoundError as error:
+                raise NoBucketError(self._bucket) from error
+            yield [_info(entry) for entry in page.get("items", ())]
+            if not page.get("nextPageToken"):
+                return
+            wanted["pageToken"] = page["nextPageToken"]
+
+    async def get(self, key: str) -> tuple[bytes, str] | None:
+        try:
+            headers, content = await self._call("GET", "b/{}/o/{}", self._bucket, key, alt="media")
+        except FileNotFoundError:
+            return None
+        return content, str(headers["x-goog-generation"])
+
+    async def put(
+        self, key: str, content: bytes, *, absent: bool = False, tag: str | None = None, writer: str = ""
+    ) -> bool:
+        described = json.dumps({"name": key, "metadata": {_WRITER: writer}}).encode()
+        # No content can hold a word that is made up only now.
+        edge = uuid.uuid4().hex.encode()
+        body = b"".join(
+            (
+                b"--%b\r\nContent-Type: application/json; charset=UTF-8\r\n\r\n%b\r\n" % (edge, described),
+                b"--%b\r\nContent-Type: application/octet-stream\r\n\r\n%b\r\n--%b--" % (edge, content, edge),
+            )
+        )
+        try:
+            await self._call(
+                "POST",
+                f"{self._fs._location}/upload/storage/v1/b/{{}}/o",
+                self._bucket,
+                uploadType="multipart",
+                headers={"Content-Type": f'multipart/related; boundary="{edge.decode()}"'},
+                data=body,
+                ifGenerationMatch="0" if absent else tag,
+            )
+        except FileExistsError:
+            return False
+        except FileNotFoundError as error:
+            if tag is not None:
+                return False
+            raise NoBucketError(self._bucket) from error
+        return True
+
+    async def writer(self, key: str) -> str | None:
+        try:
+            seen = await self._call("GET", "b/{}/o/{}", self._bucket, key, json_out=True)
+        except FileNotFoundError:
+            return None
+        return str(seen.get("metadata", {}).get(_WRITER, ""))
+
+    async def delete(self, key: str, *, tag: str | None = None) -> bool:
+        try:
+            await self._call("DELETE", "b/{}/o/{}", self._bucket, key, ifGenerationMatch=tag)
+        except (FileNotFoundError, FileExistsError):
+            return False
+        return True
+
+    async def download(self, key: str, target: Path) -> None:
+        # One answer, so one version.
+        await self._fs._get_file_request(f"{self._bucket}/{key}", str(target))
+
+    async def upload(self, source: Path, key: str) -> None:
+        await self._fs._put_file(str(source), f"{self._bucket}/{key}", chunksize=16 << 20)
+
+    async def _call(self, method: str, path: str, *names: str, **arguments: Any) -> Any:
+        try:
+            return await self._fs._call(method, path, *names, **arguments)
+        except OSError as error:
+            if type(error) is OSError and str(error).startswith("Forbidden"):
+                # gcsfs keeps nothing of the answer's status but this word.
+                raise PermissionError(str(error)) from error
+            raise
+
+
+def _info(entry: dict[str, Any]) -> ObjectInfo:
+    key, size = entry["name"], int(entry.get("size", 0))
+    modified = datetime.fromisoformat(entry["updated"].replace("Z", "+00:00")).timestamp()
+    # Not crc32c, which two contents share too easily.
+    md5 = entry.get("md5Hash")
+    identity = f"md5:{md5}:{size}" if md5 else f"generation:{entry['generation']}:{size}"
+    return ObjectInfo(key, size, modified, identity, key.endswith("/") and not size)
