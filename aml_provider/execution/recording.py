@@ -141,9 +141,10 @@ def adopt(run: StepRun, decision: Decision) -> dict[str, Any]:
     """
     record = decision.record
     assert record is not None
+    outputs = decision.outputs
     for output in run.step.outputs:
         if output.registration is not None:
-            register(run.binding.workspace, output.registration, decision.outputs[output.name])
+            register(run.binding.workspace, output.registration, outputs[output.name])
     now = time.time()
     return {
         "attempt": run.folder.latest,
@@ -155,7 +156,7 @@ def adopt(run: StepRun, decision: Decision) -> dict[str, Any]:
         "seconds": 0.0,
         "exit_code": 0,
         "error": None,
-        "outputs": record.outputs,
+        "outputs": {name: place.model_dump() for name, place in outputs.items()},
         "metrics": record.metrics,
         "reused": {
             "how": decision.how.value,

@@ -9,6 +9,8 @@ from blake3 import blake3
 
 # Part of every digest: when the meaning of a fingerprint's parts changes, nothing older matches any more.
 FORMAT = "aml-fingerprint-1"
+# Made once: a plan of a thousand steps spells a thousand structures.
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 
 
 def canonical(value: Any) -> bytes:
@@ -19,7 +21,7 @@ def canonical(value: Any) -> bytes:
     :raises TypeError: a value of another type, or a key that is not text.
     """
     _check_keys(value)
-    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode("ascii")
+    return _ENCODER.encode(value).encode("ascii")
 
 
 def digest(value: Any) -> str:

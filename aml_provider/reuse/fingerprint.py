@@ -7,7 +7,8 @@ pipeline, experiment, step, run and user, places of code and data, times, comput
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from blake3 import blake3
@@ -17,12 +18,14 @@ from aml_provider.reuse.contents import Contents
 from aml_provider.reuse.environments import EnvironmentIdentity, local_identity
 from aml_provider.reuse.errors import UnknownIngredientError
 from aml_provider.reuse.locks import EnvironmentLocks
+from aml_provider.reuse.packages import without_credentials
 from aml_provider.reuse.sources import Code, Sources
 from aml_provider.runs.binding import PipelineBinding, StepRun
 from aml_provider.spec.models import (
     Argument,
     Command,
     Concat,
+    EnvironmentSpec,
     InputRef,
     ParameterRef,
     Step,
@@ -64,7 +67,8 @@ class Fingerprinter:
         self._contents = contents
         self._sources = Sources(contents.cache)
         self._locks = EnvironmentLocks.of(binding)
-        self._environments: dict[str, EnvironmentIdentity] = {}
+        self._environments: dict[str, tuple[EnvironmentIdentity, str]] = {}
+        self._directories: dict[str | None, Path | None] = {}
 
     def of(self, run: StepRun) -> Fingerprint:
         """The fingerprint of a step in a run.
@@ -73,8 +77,8 @@ class Fingerprinter:
         :raises StepError: its source directory is too big.
         """
         step = run.step
-        code = self.code(step)
-        environment = self.environment(step)
+        code = self._code(step)
+        environment, environment_digest = self._environment(step)
         used: dict[str, Any] = {}
         parts = {
             "step": {"type": step.type, "version": step.version},
@@ -94,19 +98,27 @@ class Fingerprinter:
             "parameters": used,
             "source_directory": step.source_directory,
             "include": list(self._binding.reuse_of(step).include),
+            "unnamed_outputs": [o.name for o in step.outputs if o.generated],
         }
+        if len(parts["inputs"]) < len(step.inputs) or len(parts["outputs"]) < len(step.outputs):
+            raise UnknownIngredientError("two of its inputs, or two of its outputs, have one name")
         notes = (environment.note,) if environment.note else ()
-        return Fingerprint(digest(parts), parts, details, code.files if code else {}, environment.image, notes)
+        # An environment may have hundreds of packages, and many steps have the same: it is spelled once.
+        key = digest({**parts, "environment": environment_digest})
+        return Fingerprint(key, parts, details, code.files if code else {}, environment.image, notes)
 
-    def code(self, step: Step) -> Code | None:
+    def _code(self, step: Step) -> Code | None:
         """The identity of the step's snapshot, ``None`` when it has no code."""
-        directory = self._binding.source_directory(step)
+        where = step.source_directory
+        if where not in self._directories:
+            self._directories[where] = self._binding.source_directory(step)
+        directory = self._directories[where]
         if directory is None:
             return None
         return self._sources.of(step, directory, self._binding.reuse_of(step).include)
 
-    def environment(self, step: Step) -> EnvironmentIdentity:
-        """What the step finds where it runs.
+    def _environment(self, step: Step) -> tuple[EnvironmentIdentity, str]:
+        """What the step finds where it runs, and the digest of that.
 
         :raises UnknownIngredientError: nobody can tell.
         """
@@ -114,16 +126,17 @@ class Fingerprinter:
         asked = f"{compute.name}\0{step.environment.model_dump_json() if step.environment else ''}"
         known = self._environments.get(asked)
         if known is None:
-            known = self._environments[asked] = self._look_at_environment(step)
-        if not known.known:
-            raise UnknownIngredientError(str(known.why))
+            identity = self._look_at_environment(step)
+            known = self._environments[asked] = identity, digest(identity.identity)
+        if not known[0].known:
+            raise UnknownIngredientError(str(known[0].why))
         return known
 
     def _look_at_environment(self, step: Step) -> EnvironmentIdentity:
         compute = self._binding.compute_of(step)
         label = compute.settings.reuse_as
         if label is not None:
-            return EnvironmentIdentity(True, {"kind": "declared", "name": label}, None, None, None)
+            return EnvironmentIdentity(True, {"kind": "declared", "name": label, **_asked(step.environment)})
         if compute.kind is ComputeKind.LOCAL:
             return local_identity(step.environment, self._locks)
         from aml_provider.reuse.images import image_identity
@@ -132,12 +145,11 @@ class Fingerprinter:
         if not image:
             raise UnknownIngredientError("there is no image for it")
         found = image_identity(image, compute, trusted=self._binding.workspace.file.reuse.trusted_images)
-        if not found.known or step.environment is None:
+        if not found.known:
             return found
         # The image is used as it is; what the author asked to be in it is kept beside what is known to be in it.
-        asked = step.environment.python.model_dump(mode="json", exclude_defaults=True)
-        identity = {**found.identity, "python": asked, "dockerfile": step.environment.dockerfile}
-        return EnvironmentIdentity(True, identity, found.why, found.note, found.image)
+        asked = {name: value for name, value in _asked(step.environment).items() if name != "image"}
+        return replace(found, identity={**found.identity, **asked})
 
     def _variables(self, step: Step) -> dict[str, str]:
         """Digests, because a value may be a secret."""
@@ -145,6 +157,18 @@ class Fingerprinter:
         if step.environment is not None:
             values.update(step.environment.variables)
         return {name: blake3(value.encode("utf-8", "surrogateescape")).hexdigest(16) for name, value in values.items()}
+
+
+def _asked(environment: EnvironmentSpec | None) -> dict[str, Any]:
+    """What an author wants an environment to be made of, as he wrote it."""
+    if environment is None:
+        return {}
+    python = {
+        name: [without_credentials(item) for item in value] if isinstance(value, list) else value
+        for name, value in environment.python.model_dump(mode="json", exclude_defaults=True).items()
+    }
+    asked = {"image": environment.image, "dockerfile": environment.dockerfile, "python": python}
+    return {name: value for name, value in asked.items() if value}
 
 
 # --- the command ------------------------------------------------------------------------------------------------

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import cached_property
 from typing import Any
 
 from aml_provider.reuse.contents import Contents
 from aml_provider.reuse.errors import UnknownIngredientError
-from aml_provider.reuse.fingerprint import Fingerprint, Fingerprinter
+from aml_provider.reuse.fingerprint import Fingerprint, Fingerprinter, declared_name
 from aml_provider.reuse.index import ReuseIndex
 from aml_provider.reuse.records import Record
 from aml_provider.runs.binding import PipelineBinding, StepRun
 from aml_provider.spec.errors import AmlError
-from aml_provider.spec.graph import check_step_names
+from aml_provider.spec.graph import check_step_names, topological_order
 from aml_provider.spec.models import Step, StoredOutput
 from aml_provider.storage.digest_cache import DigestCache
 
@@ -59,10 +60,10 @@ class Decision:
     notes: tuple[str, ...] = ()
     outdated: bool = False
 
-    @property
+    @cached_property
     def outputs(self) -> dict[str, StoredOutput]:
-        """The outputs of a reused step."""
-        return self.record.stored if self.record is not None else {}
+        """The outputs of a reused step, by the names that they have in it."""
+        return outputs_for(self.step, self.record) if self.record is not None else {}
 
 
 @dataclass(frozen=True)
@@ -137,10 +138,8 @@ class Planner:
         spec = self._binding.spec
         check_step_names(spec, self._options.assume_unchanged)
         self._pins = self.index.pins()
-        undecided = list(spec.steps)
-        while undecided:
-            # In waves: the index may be far away, and one question about many steps is answered faster than many.
-            wave = [s for s in undecided if all(up in self._decisions for up in s.upstream)]
+        # In waves: the index may be far away, and one question about many steps is answered faster than many.
+        for wave in _waves(spec.steps):
             asked = {s.key: self._before_index(s) for s in wave}
             keys = [f.key for f in asked.values() if isinstance(f, Fingerprint)]
             records = self.index.read_many(keys)
@@ -149,7 +148,6 @@ class Planner:
                 self._decisions[step.key] = (
                     found if isinstance(found, Decision) else self._by_record(step, found, records.get(found.key))
                 )
-            undecided = [s for s in undecided if s.key not in self._decisions]
         return Plan({s.key: self._decisions[s.key] for s in spec.steps})
 
     def decide(self, run: StepRun) -> Decision:
@@ -261,8 +259,40 @@ class Planner:
         return None
 
 
+def _waves(steps: Sequence[Step]) -> Iterable[list[Step]]:
+    """The steps in groups, each of which only needs what is in the groups before it."""
+    upstream = {s.key: s.upstream for s in steps}
+    order = topological_order(list(upstream), upstream)
+    assert order is not None, "a pipeline that is built or read is checked for circles"
+    levels: dict[str, int] = {}
+    for key in order:
+        levels[key] = max((levels[up] + 1 for up in upstream[key]), default=0)
+    waves: list[list[Step]] = [[] for _ in range(max(levels.values(), default=-1) + 1)]
+    for step in steps:
+        waves[levels[step.key]].append(step)
+    return waves
+
+
+def outputs_for(step: Step, record: Record) -> dict[str, StoredOutput]:
+    """A result's outputs that ``step`` has as well, by its names.
+
+    Names that nobody chose are made from the step's own name, so in the run that computed the result they may have been
+    others.
+    """
+    unnamed = (record.parts.get("details") or {}).get("unnamed_outputs") or []
+    names = {f"#{number}": name for number, name in enumerate(unnamed)}
+    there = record.stored
+    found = {}
+    for output in step.outputs:
+        declared = declared_name(step.outputs, output)
+        name = names.get(declared, declared)
+        if name in there:
+            found[output.name] = there[name]
+    return found
+
+
 def _fits(step: Step, record: Record) -> bool:
-    return {o.name for o in step.outputs} <= set(record.outputs)
+    return len(outputs_for(step, record)) == len(step.outputs)
 
 
 def duration(seconds: float) -> str:

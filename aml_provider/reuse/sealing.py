@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from blake3 import blake3
+from pydantic_core import from_json
 
 from aml_provider.storage.record_store import Entry, RecordStore
 
@@ -40,7 +41,12 @@ def unsealed(content: bytes) -> Any:
         raise DamagedError("it is incomplete, or something else")
     if blake3(body).hexdigest().encode() != content[len(_HEAD) : len(_HEAD) + 64]:
         raise DamagedError("its content does not fit its checksum")
-    return json.loads(body)
+    try:
+        # Three times as fast as the standard library, since records of one pipeline are full of the same words.
+        return from_json(body, cache_strings="all")
+    except ValueError:
+        # It refuses halves of surrogate pairs, which names of files hold that are no UTF-8.
+        return json.loads(body)
 
 
 class SealedReader:
