@@ -19,8 +19,8 @@ from .objects import ObjectInfo, Objects
 CONNECTION_TYPES = ("wasb", "adls", "azure_data_lake", "azure", CONNECTION_TYPE)
 
 _PARTS_AT_ONCE = 4
-# Bigger files go up in parts, and the service then keeps no checksum but the one that it is told.
-_CHECKSUM_FROM = 64 << 20
+# Bigger files go in parts of this size, and the service then keeps no checksum but the one that it is told.
+_PART = 8 << 20
 _PIECE = 8 << 20
 _WRITER = "amlwriter"
 _HOST = ".blob.core.windows.net"
@@ -68,6 +68,8 @@ def client(found: dict[str, Any]) -> AzureClient:
     # The library's own patience with a host that is down is more than a minute.
     patience = ExponentialRetry(initial_backoff=1, increment_base=2, retry_total=3, random_jitter_range=1)
     settings: dict[str, Any] = {"retry_policy": patience, "connection_timeout": 10, "read_timeout": 60}
+    # Whole files of 64 MiB in memory, as the library has it, are too much when many are moved at once.
+    settings |= {"max_single_put_size": _PART, "max_block_size": _PART, "max_single_get_size": _PART}
     if text := found.get("connection_string"):
         return AzureClient(BlobServiceClient.from_connection_string(text, **settings), None)
     url = found.get("endpoint_url") or f"https://{found['account_name']}{_HOST}"
@@ -167,7 +169,7 @@ class AzureObjects(Objects):
         from azure.storage.blob import ContentSettings
 
         settings = None
-        if os.path.getsize(source) >= _CHECKSUM_FROM:
+        if os.path.getsize(source) > _PART:
             settings = ContentSettings(content_md5=bytearray(_md5(source)))
         with open(source, "rb") as file:
             await self._container.upload_blob(

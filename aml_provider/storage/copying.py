@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import uuid
@@ -85,25 +86,34 @@ def fetched(get: Callable[[Path], None], target: Path, inside: str, datastore: s
         )
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError) as error:
-        raise DatastoreError(
-            f"datastore {datastore!r}: {inside!r} cannot be written to {str(target)!r}, where a part of the folder is "
-            "a file; choose another target.",
-            Reason.NAME,
-        ) from error
+    except OSError as error:
+        raise _unwritable(error, target, inside, datastore) from error
     part = target.with_name(f"{PART_PREFIX}{uuid.uuid4().hex}")
     try:
         get(part)
         part.replace(target)
-    except BaseException as error:
+    except OSError as error:
         part.unlink(missing_ok=True)
-        if isinstance(error, IsADirectoryError):
-            raise DatastoreError(
-                f"datastore {datastore!r}: {inside!r} cannot be written to {str(target)!r}, which is a folder; choose "
-                "another target.",
-                Reason.NAME,
-            ) from error
+        raise _unwritable(error, target, inside, datastore) from error
+    except BaseException:
+        part.unlink(missing_ok=True)
         raise
+
+
+def _unwritable(error: OSError, target: Path, inside: str, datastore: str) -> OSError:
+    """What is wrong with a target, in words where a program is not the one to know."""
+    if isinstance(error, (FileExistsError, NotADirectoryError)):
+        why = "where a part of the folder is a file"
+    elif isinstance(error, IsADirectoryError):
+        why = "which is a folder"
+    elif error.errno == errno.ENAMETOOLONG:
+        why = "a name that is too long for this machine"
+    else:
+        return error
+    return DatastoreError(
+        f"datastore {datastore!r}: {inside!r} cannot be written to {str(target)!r}, {why}; choose another target.",
+        Reason.NAME,
+    )
 
 
 def tell(message: str, show_progress: bool) -> None:

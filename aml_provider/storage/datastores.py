@@ -27,8 +27,12 @@ from .paths import glob_regex, glob_root, is_glob, normalized
 from .record_base import RecordStore
 
 R = TypeVar("R")
+T = TypeVar("T")
 # With more files than this, what is there already is asked by one listing.
 _ASKED_ALONE = 8
+# What is moved at once has to fit into memory.
+_SMALL_BYTES = 4 << 20
+_BIG_AT_ONCE = 2
 
 
 def store_for(config: DatastoreConfig, name: str = "datastore") -> Store:
@@ -58,6 +62,11 @@ class Store:
         self._local_root = config.local_root
         self._backend: Backend | None = None
         self._lock = threading.Lock()
+
+    @property
+    def local_root(self) -> Path | None:
+        """The root as a folder of this machine, ``None`` for a store on another machine."""
+        return self._local_root
 
     def __repr__(self) -> str:
         return f"Store({self.name!r}, {self.url!r})"
@@ -202,8 +211,8 @@ class Store:
         # Only the folder that the prefix is in, not the whole store, is listed.
         start = wanted if folder_only else wanted.rpartition("/")[0]
         beginning = f"{wanted}/" if folder_only and wanted else wanted
-        paths = [item.path for item in self._items(start) if item.path.startswith(beginning)]
-        return self._download([(path, Path(target_path) / path) for path in paths], overwrite, show_progress)
+        found = [item for item in self._items(start) if item.path.startswith(beginning)]
+        return self._download([(item, Path(target_path) / item.path) for item in found], overwrite, show_progress)
 
     def download_path(self, path: str, target: str | Path, overwrite: bool = False) -> int:
         """Copy one file to ``target``, or a folder's content below it.
@@ -212,7 +221,7 @@ class Store:
         """
         base = normalized(path, self.name)
         start = len(base) + 1 if base else 0
-        pairs = [(item.path, Path(target) / item.path[start:]) for item in self._items(base)]
+        pairs = [(item, Path(target) / item.path[start:]) for item in self._items(base)]
         return self._download(pairs, overwrite, show_progress=False)
 
     # --- for who needs more ---------------------------------------------------------------------------------
@@ -278,8 +287,12 @@ class Store:
         found = self._do(f"listing {place!r}", lambda backend: list(backend.items(place)))
         return sorted(found, key=lambda item: item.path)
 
-    def _at_once(self) -> int:
-        return self._opened().parallel
+    def _each(self, work: Callable[[T], R], items: list[T], sizes: Sequence[int | None]) -> list[R]:
+        """Move many files, small ones side by side. Big ones are moved in parts that are side by side already."""
+        small = [item for item, size in zip(items, sizes, strict=True) if size is not None and size <= _SMALL_BYTES]
+        big = [item for item, size in zip(items, sizes, strict=True) if size is None or size > _SMALL_BYTES]
+        at_once = self._opened().parallel
+        return each(work, small, at_once) + each(work, big, min(at_once, _BIG_AT_ONCE))
 
     def _upload(
         self, files: list[tuple[Path, str]], target_path: str | None, overwrite: bool, show_progress: bool
@@ -299,7 +312,7 @@ class Store:
             self._put(*pair)
             tell(f"Uploaded {pair[1]}, {next(done)} files out of {len(files)}", show_progress)
 
-        each(copy, waiting, self._at_once())
+        self._each(copy, waiting, [source.stat().st_size for source, _ in waiting])
         return len(waiting)
 
     def _there(self, paths: list[str], base: str) -> set[str]:
@@ -311,9 +324,9 @@ class Store:
     def _put(self, source: Path, path: str) -> None:
         self._do(f"writing {path!r}", lambda backend: backend.put(source, path))
 
-    def _download(self, pairs: list[tuple[str, Path]], overwrite: bool, show_progress: bool) -> int:
-        def copy(pair: tuple[str, Path]) -> int:
-            path, target = pair
+    def _download(self, pairs: list[tuple[Item, Path]], overwrite: bool, show_progress: bool) -> int:
+        def copy(pair: tuple[Item, Path]) -> int:
+            path, target = pair[0].path, pair[1]
             if target.exists() and not overwrite:
                 tell(f"Path already exists. Skipping download for {target}", show_progress)
                 return 0
@@ -325,4 +338,4 @@ class Store:
             tell(f"Downloaded {path}", show_progress)
             return 1
 
-        return sum(each(copy, pairs, self._at_once()))
+        return sum(self._each(copy, pairs, [item.size for item, _ in pairs]))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import getpass
+import os
 import posixpath
 import uuid
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -25,6 +26,9 @@ from .paths import PART_PREFIX
 CONNECTION_TYPES = ("sftp", "ssh", CONNECTION_TYPE)
 _ALIVE_SECONDS = 15
 _AT_ONCE = 8
+# What file systems take, in bytes.
+_LONGEST = 255
+_LONGEST_PATH = 4000
 T = TypeVar("T")
 
 
@@ -122,7 +126,11 @@ class SftpBackend(Backend):
         self._run(lambda sftp: sftp.get(self.full(path), str(target), follow_symlinks=True))
 
     def put(self, source: Path, path: str) -> None:
-        self._run(lambda sftp: self._put(sftp, source, self.full(path)))
+        full = self.full(path)
+        # Servers answer this with "failure", or not at all.
+        if max(len(os.fsencode(part)) for part in path.split("/")) > _LONGEST or len(os.fsencode(full)) > _LONGEST_PATH:
+            raise DatastoreError(f"{self.origin}: the name {path!r} is too long; choose a shorter one.", Reason.NAME)
+        self._run(lambda sftp: self._put(sftp, source, full))
 
     def remove(self, path: str) -> bool:
         return self._run(lambda sftp: _remove(sftp, self.full(path)))
