@@ -23,7 +23,7 @@ help:
 	@echo "make demo         run the sample pipeline three times: computed, reused, and after a change"
 	@echo "make test         lint, types, import rules, tests"
 	@echo "make lint         only the checks that run nothing"
-	@echo "make bench        what a parse, a DAG and a step cost here"
+	@echo "make bench        what a parse, a step and its reuse cost here, beside Airflow and DVC"
 	@echo "make constraints  pin the newest versions that fit"
 	@echo "make clean        remove what the above made"
 
