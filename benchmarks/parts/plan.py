@@ -27,7 +27,8 @@ def rows(folder: Path, options: Options) -> Iterator[Row]:
     )
     plan, steps = results["plan"], results["plan"][0]["steps"]
     seconds, cpu = middle(plan, "seconds"), middle(plan, "cpu")
-    detail = f"all cached, digest cache warm, imports and the building excluded; {seconds / steps * 1000:.2f} ms a step; processor time {cpu:.3f} s"
+    detail = f"all cached, digest cache warm, imports and the building excluded; {seconds / steps * 1000:.2f} ms a step"
+    detail += f"; processor time {cpu:.3f} s"
     yield Row(f"plan: {steps} steps on local disk", seconds, "s", 0.1, detail)
     whole = results["command"]
     detail = f"the whole process; processor time {middle(whole, 'cpu'):.3f} s"
