@@ -1,0 +1,10 @@
+"""Moving files between datastores: bounded in memory, side by side, checked; an interruption costs little."""
+
+from __future__ import annotations
+
+from .engine import transfer
+from .errors import TransferError
+from .options import Options, Overwrite, PlaceType, Summary, Verify
+from .places import Place
+
+__all__ = ["Options", "Overwrite", "Place", "PlaceType", "Summary", "TransferError", "Verify", "transfer"]
