@@ -6,13 +6,14 @@ A time and a size are no identity: where there is nothing better, little is read
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from blake3 import blake3
 
 from .backend_base import Backend, Item
-from .digests import Content, file_identity, tree_digest
+from .digests import BOOKKEEPING, Content, file_identity, tree_digest
 from .faults import DatastoreError, Origin, Reason
+from .paths import PART_PREFIX
 
 #: So much is read, for each place, where the store says nothing about contents.
 READ_LIMIT_BYTES = 64 << 20
@@ -25,22 +26,23 @@ def listed_content(origin: Origin, items: Sequence[Item], path: str) -> Content 
     :param items: what a listing says of them.
     :raises DatastoreError: the store says nothing by which a change could be seen.
     """
-    if not items:
+    data = _data(items, path)
+    if not data:
         return None
     marks = []
-    for item in items:
+    for item in data:
         if item.identity is None:
             raise DatastoreError(
                 f"{origin} keeps neither an ETag nor a version nor a checksum of {item.path!r}, so nobody can see "
-                "whether it changes.",
+                "whether it changes; keep it in an object store or a folder when steps that use it are to be reused.",
                 Reason.OTHER,
             )
         marks.append((item.path, item.identity))
-    size = sum(item.size or 0 for item in items)
+    size = sum(item.size or 0 for item in data)
     if [name for name, _ in marks] == [path]:
         return Content(file_identity(marks[0][1]), True, 1, size)
-    start = len(path) + 1 if path else 0
-    return Content(tree_digest((name[start:], mark) for name, mark in marks), False, len(marks), size)
+    named = [(name[_start(path) :], mark) for name, mark in marks]
+    return Content(tree_digest(named), False, len(marks), size)
 
 
 def read_content(backend: Backend, path: str) -> Content | None:
@@ -77,5 +79,20 @@ def read_content(backend: Backend, path: str) -> Content | None:
     )
 
 
+def _start(path: str) -> int:
+    return len(path) + 1 if path else 0
+
+
+def _data(items: Iterable[Item], path: str) -> list[Item]:
+    """What counts: the same as in a folder of this machine."""
+    found = []
+    for item in items:
+        parts = item.path[_start(path) :].split("/")
+        ours = parts[0] in BOOKKEEPING or any(part.startswith(PART_PREFIX) for part in parts)
+        if item.path == path or not ours:
+            found.append(item)
+    return found
+
+
 def _looked(backend: Backend, path: str) -> list[Item]:
-    return sorted(backend.items(path), key=lambda item: item.path)
+    return sorted(_data(backend.items(path), path), key=lambda item: item.path)

@@ -159,6 +159,41 @@ def test_two_files_that_have_changed_places_are_seen(tree: Path, home: Path) -> 
     assert look(tree, home) == content_of(tree) != before
 
 
+@pytest.fixture(scope="module")
+def twins() -> Iterator[tuple[Path, Path]]:
+    """Two files that differ in nothing but what is in them, and in their inode."""
+    with public_folder() as above:
+        for number in range(1000):
+            one, other = above / f"{number}-1/a.csv", above / f"{number}-2/a.csv"
+            for file in (one, other):
+                file.parent.mkdir()
+            # The file system's clock ticks some hundred times a second, as long as nobody looks at the file's time.
+            for file in (one, other):
+                descriptor = os.open(file, os.O_WRONLY | os.O_CREAT)
+                os.write(descriptor, file.parent.name[-1].encode())
+                os.close(descriptor)
+            if stamps(one) == stamps(other):
+                settled(above)
+                yield one.parent, other.parent
+                return
+        pytest.skip("the file system's clock is so fine that no two files have one time")
+
+
+def stamps(file: Path) -> tuple[int, int]:
+    return file.stat().st_mtime_ns, file.stat().st_ctime_ns
+
+
+def test_a_folder_that_only_its_inodes_tell_from_another(twins: tuple[Path, Path], tmp_path: Path, home: Path) -> None:
+    one, other = (Path(shutil.move(twin, tmp_path)) for twin in twins)
+    place = tmp_path / "data"
+    one.rename(place)
+    before = look(place, home)
+    place.rename(one)
+    other.rename(place)
+    assert stamps(place / "a.csv") == stamps(one / "a.csv")
+    assert look(place, home) == content_of(place) != before
+
+
 def test_another_folder_at_the_same_place_is_seen(old_trees: Iterator[Path], tmp_path: Path, home: Path) -> None:
     one, other, place = next(old_trees), next(old_trees), tmp_path / "data"
     one.rename(place)
