@@ -42,7 +42,7 @@ def reap_everywhere(*, dry_run: bool) -> int:
     workspace = load_workspace()
     targets = [workspace.compute(name) for name in workspace.file.compute] or [workspace.compute(None)]
     # Several Airflows may share a Docker host or a cluster; each knows its own tasks only.
-    stores = {str(d.local_root / STORE_FOLDER) for d in workspace.datastores.values() if d.local_root is not None}
+    stores = {str(workspace.folder_of(name) / STORE_FOLDER) for name in workspace.datastores}
     trouble = False
     seen: set[str] = set()
     for target in targets:

@@ -94,7 +94,7 @@ def all_environments(file: Path | None) -> list[Found]:
 def _everywhere() -> list[Place]:
     """The run stores that the workspace may have: a pipeline keeps its own in its default datastore."""
     workspace = load_workspace()
-    names = [name for name, store in workspace.datastores.items() if store.local_root is not None]
+    names = list(workspace.datastores)
     folders = {RunStore.of(workspace, name).environment_locks: name for name in reversed(names)}
     return [Place(name, EnvironmentLocks(folder)) for folder, name in reversed(folders.items()) if folder.is_dir()]
 

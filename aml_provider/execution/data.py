@@ -18,8 +18,11 @@ from aml_provider.spec.models import (
     StepOutput,
     StepOutputSource,
 )
-from aml_provider.storage.datastores import store_for
+from aml_provider.storage.datastores import Store, store_for
+from aml_provider.storage.digest_cache import DigestCache
 from aml_provider.storage.gathering import gathered, is_single
+from aml_provider.storage.stage_cache import StageCache
+from aml_provider.workspace.resolved import memory_bytes
 
 INSIDE = PurePosixPath("/mnt/aml")
 JOB_INSIDE = INSIDE / "job"
@@ -61,7 +64,7 @@ def mount(run: StepRun, datastore: str, host: Path, target: str, *, read_only: b
 
 
 def _root(run: StepRun, datastore: str) -> Path:
-    return store_for(run.binding.workspace.datastore(datastore), datastore).local_path("")
+    return run.binding.workspace.folder_of(datastore)
 
 
 # --- inputs -----------------------------------------------------------------------------------------------------
@@ -79,11 +82,16 @@ def place_input(run: StepRun, attempt: AttemptFolder, source: StepInput, *, in_p
     locations = locations_of(run, source)
     if is_single(locations):
         (single,) = locations
-        host = _existing(run, source, single)
-        if source.mode is not DataMode.DOWNLOAD:
-            return _used_where_it_is(run, attempt, source, single.datastore, host, in_place)
-        private = attempt.inputs / source.name / (host.name or "data")
-        copy(host, private)
+        store = store_of(run, single.datastore)
+        if store.local_root is None:
+            private = attempt.inputs / source.name / (PurePosixPath(single.path).name or "data")
+            stage_in(run, source, store, single.path, private)
+        else:
+            host = _existing(run, source, single, store)
+            if source.mode is not DataMode.DOWNLOAD:
+                return _used_where_it_is(run, attempt, source, single.datastore, host, in_place)
+            private = attempt.inputs / source.name / (host.name or "data")
+            copy(host, private)
     else:
         private = attempt.inputs / source.name
         _gather(run, source, locations, private)
@@ -95,22 +103,46 @@ def place_input(run: StepRun, attempt: AttemptFolder, source: StepInput, *, in_p
     return Placed(private, str(private) if in_place else str(JOB_INSIDE / relative))
 
 
-def _existing(run: StepRun, source: StepInput, place: DataLocation) -> Path:
-    store = store_for(run.binding.workspace.datastore(place.datastore), place.datastore)
+def store_of(run: StepRun, datastore: str) -> Store:
+    """The store behind a datastore."""
+    return store_for(run.binding.workspace.datastore(datastore), datastore)
+
+
+def _existing(run: StepRun, source: StepInput, place: DataLocation, store: Store) -> Path:
     host = store.local_path(place.path)
-    if host.exists():
-        return host
+    if not host.exists():
+        raise missing_input(run, source, place, f"looked for {host}")
+    return host
+
+
+def missing_input(run: StepRun, source: StepInput, place: DataLocation, where: str) -> StepError:
+    """What to say when there is nothing where an input was to be."""
     origin = source.source
     if isinstance(origin, StepOutputSource):
-        raise StepError(
+        return StepError(
             f"step {run.step.name!r}, input {source.name!r}: step {origin.step!r} finished, but there is nothing at "
             f"its output {origin.output!r} (datastore {place.datastore!r}, path {place.path!r}). Make its script "
             "write to the path it is given."
         )
-    raise StepError(
+    return StepError(
         f"step {run.step.name!r}, input {source.name!r}: datastore {place.datastore!r} has no path {place.path!r} "
-        f"(looked for {host}). {UPLOAD}"
+        f"({where}). {UPLOAD}"
     )
+
+
+def stage_in(run: StepRun, source: StepInput, store: Store, path: str, target: Path) -> None:
+    """Bring what is at a path of a store on another machine to ``target``, by way of this machine's kept copies.
+
+    :raises StepError: there is nothing.
+    :raises PipelineError: the store cannot be read, what is there changes meanwhile, or there is no room for it.
+    """
+    content = store.content(path)
+    if content is None:
+        raise missing_input(run, source, DataLocation(datastore=store.name, path=path), f"looked for it at {store.url}")
+    workspace = run.binding.workspace
+    with DigestCache(run.binding.digest_cache) as digests:
+        cache = StageCache(workspace.state / "staged", memory_bytes(workspace.file.stage.max_size), digests)
+        cache.bring(store, path, content, target, private=source.mode is DataMode.DOWNLOAD)
 
 
 def _used_where_it_is(
@@ -143,7 +175,7 @@ def copy(source: Path, target: Path) -> None:
 def _gather(run: StepRun, source: StepInput, locations: Iterable[DataLocation], target: Path) -> None:
     target.mkdir(parents=True)
     for place in locations:
-        store = store_for(run.binding.workspace.datastore(place.datastore), place.datastore)
+        store = store_of(run, place.datastore)
         found = gathered(store, place.path)
         if not found:
             raise StepError(
@@ -151,7 +183,10 @@ def _gather(run: StepRun, source: StepInput, locations: Iterable[DataLocation], 
                 f"{place.path!r}. {UPLOAD}"
             )
         for path, inner in found:
-            copy(store.local_path(path), target / inner)
+            if store.local_root is None:
+                stage_in(run, source, store, path, target / inner)
+            else:
+                copy(store.local_path(path), target / inner)
 
 
 # --- outputs ----------------------------------------------------------------------------------------------------
@@ -164,7 +199,7 @@ def destination_of(run: StepRun, output: StepOutput) -> DataLocation:
 
 
 def staging_folder(run: StepRun, number: int, output: StepOutput) -> Path:
-    """The private folder in the output's own datastore in which attempt ``number`` writes it."""
+    """The private folder in, or beside, the output's own datastore in which attempt ``number`` writes it."""
     return _root(run, output.datastore) / STORE_FOLDER / "staging" / f"{run.step_run_id}-{number}" / output.name
 
 

@@ -47,6 +47,7 @@ def _datastore(run: StepRun, path: str) -> str | None:
     """The datastore that a path is in; of an unknown path, the one that keeps the run's own files."""
     if not path:
         return run.binding.store.datastore
-    roots = {name: config.local_root for name, config in run.binding.workspace.datastores.items()}
-    found = [(len(root.parts), name) for name, root in roots.items() if root and Path(path).is_relative_to(root)]
+    workspace = run.binding.workspace
+    roots = {name: workspace.folder_of(name) for name in workspace.datastores}
+    found = [(len(root.parts), name) for name, root in roots.items() if Path(path).is_relative_to(root)]
     return max(found)[1] if found else None

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from aml_provider.execution import data
+from aml_provider.execution.objects import publish_objects
 from aml_provider.execution.staging import final_path, remove, replace
 from aml_provider.runs.binding import StepRun
 from aml_provider.runs.errors import StepError, StepInterruptedError
@@ -28,7 +29,7 @@ def publish(run: StepRun, attempt: AttemptFolder, output: StepOutput, report: di
     :raises StepError: it would overwrite a file that it must not.
     :raises StepInterruptedError: it has been thrown away, because the step was started again meanwhile.
     """
-    place, final = data.destination_of(run, output), final_path(run, output)
+    place = data.destination_of(run, output)
     folder = data.staging_folder(run, attempt.number, output)
     if not folder.is_dir() and not _is_done(run, attempt):
         raise StepInterruptedError(
@@ -37,6 +38,11 @@ def publish(run: StepRun, attempt: AttemptFolder, output: StepOutput, report: di
         )
     own = "{run-id}" in output.destination
     staged = _staged(run, attempt, output)
+    store = data.store_of(run, output.datastore)
+    if store.local_root is None:
+        publish_objects(run, output, store, place.path, staged, written=_exists(report, output))
+        return place
+    final = final_path(run, output)
     if not staged.exists():
         if own and _exists(report, output) is False and os.path.lexists(final):
             # The result of an attempt that was cleared is no result of this one, which wrote nothing.
@@ -62,7 +68,8 @@ def check_published(run: StepRun, output: StepOutput, report: dict[str, Any], fo
     if _exists(report, output) and found.digest is None:
         raise StepInterruptedError(
             f"step {run.step.name!r}, output {output.name!r}: it was written, and somebody has removed it from "
-            f"datastore {output.datastore!r} before the step had ended ({final_path(run, output)}). Run the step again."
+            f"datastore {output.datastore!r} before the step had ended ({data.destination_of(run, output).path}). "
+            "Run the step again."
         )
 
 

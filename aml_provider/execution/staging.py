@@ -17,7 +17,7 @@ _REMOVED = ".removed"
 
 
 def final_path(run: StepRun, output: StepOutput) -> Path:
-    """Where an output's readers find it on this machine."""
+    """Where an output's readers find it in a datastore that is a folder."""
     place = data.destination_of(run, output)
     return store_for(run.binding.workspace.datastore(place.datastore), place.datastore).local_path(place.path)
 
@@ -53,8 +53,8 @@ def discard_attempts(run: StepRun, number: int | None = None) -> None:
     """
     for output in run.step.outputs:
         for folder in _folders(run, output, number):
-            old, final = folder / output.name / _REPLACED, final_path(run, output)
-            if os.path.lexists(old) and not os.path.lexists(final):
+            old = folder / output.name / _REPLACED
+            if os.path.lexists(old) and not os.path.lexists(final := final_path(run, output)):
                 os.rename(old, final)
     for output in run.step.outputs:
         for folder in _folders(run, output, number):

@@ -171,7 +171,7 @@ class KubernetesStepOperator(StepTask, KubernetesPodOperator):
         if volume is not None and volume.claim:
             claim = k8s.V1PersistentVolumeClaimVolumeSource(claim_name=volume.claim)
             return k8s.V1Volume(name=name, persistent_volume_claim=claim)
-        root = self.binding.workspace.datastore(datastore).local_root
+        root = self.binding.workspace.folder_of(datastore)
         path = volume.host_path if volume is not None and volume.host_path else str(root)
         return k8s.V1Volume(name=name, host_path=k8s.V1HostPathVolumeSource(path=path, type="Directory"))
 

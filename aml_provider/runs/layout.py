@@ -10,7 +10,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from aml_provider.spec.errors import NotSupportedError
 from aml_provider.spec.names import folder_name
 from aml_provider.workspace.resolved import LoadedWorkspace
 
@@ -161,7 +160,7 @@ class RunFolder:
 
 @dataclass(frozen=True)
 class RunStore:
-    """The root of everything kept about runs: a folder in the pipeline's default datastore.
+    """The root of everything kept about runs: a folder in the pipeline's default datastore, or beside it.
 
     It is in a datastore, not on the worker, because steps on other machines see datastores and nothing else.
     """
@@ -171,18 +170,13 @@ class RunStore:
 
     @classmethod
     def of(cls, workspace: LoadedWorkspace, datastore: str) -> RunStore:
-        """The run store in ``datastore``.
+        """The run store of pipelines whose default datastore this is.
 
-        :raises NotSupportedError: the datastore is not a local folder.
+        Where that is no folder, runs keep their records in a folder of the workspace's state, which all workers share.
+
+        :raises PipelineError: there is no such datastore.
         """
-        root = workspace.datastore(datastore).local_root
-        if root is None:
-            raise NotSupportedError(
-                f"the default datastore {datastore!r} is not a local folder ({workspace.datastore(datastore).url}). "
-                "Runs keep their records in it, and this version needs a local or shared folder for that: "
-                "set default_datastore in the workspace file to one."
-            )
-        return cls(root / STORE_FOLDER, datastore)
+        return cls(workspace.folder_of(datastore) / STORE_FOLDER, datastore)
 
     def run(self, dag_id: str, run_id: str) -> RunFolder:
         return RunFolder(self.root / "runs" / folder_name(dag_id) / folder_name(run_id))

@@ -12,7 +12,7 @@ from aml_provider.runs.binding import pipeline_run_id, step_run_id
 from aml_provider.runs.layout import RunStore
 from aml_provider.sdk.backend import RunState, StepInfo
 from aml_provider.sdk.source import PipelineSource
-from aml_provider.spec.errors import NotSupportedError, PipelineError
+from aml_provider.spec.errors import PipelineError
 from aml_provider.spec.models import PipelineSpec
 from aml_provider.submission.api import AirflowApi, NotFoundError
 from aml_provider.submission.state import run_state, step_files, step_info, step_state
@@ -122,10 +122,7 @@ class ServerRun:
             time.sleep(POLL_SECONDS)
 
     def _run_folder(self) -> Path | None:
-        try:
-            store = RunStore.of(self._workspace, self._spec.default_datastore)
-        except NotSupportedError:
-            return None
+        store = RunStore.of(self._workspace, self._spec.default_datastore)
         folder = store.run(self.dag_id, self.run_id).path
         return folder if folder.is_dir() else None
 

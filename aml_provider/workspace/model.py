@@ -16,6 +16,10 @@ LOCAL_SCHEMES = ("", "file", "local")
 _SECRET_WORDS = ("sig=", "signature=", "token=", "key=", "password=", "credential=", "secret=")
 
 
+# An amount of memory or of room on a disk, as Kubernetes writes it.
+AMOUNT = r"^\d+(\.\d+)?([KMGT]i?)?$"
+
+
 class Section(BaseModel):
     """A frozen section of the file; an unknown key is an error that names it."""
 
@@ -126,6 +130,15 @@ class StepReuseConfig(Section):
     age_limit: timedelta | None = Field(default=None, gt=timedelta(0))
 
 
+class StageConfig(Section):
+    """Where data of stores on other machines is kept while steps use it, and after: ``staged`` in the state folder.
+
+    :param max_size: when the kept copies take more room than this, those that were used longest ago go.
+    """
+
+    max_size: Annotated[str, Field(pattern=AMOUNT)] = "50Gi"
+
+
 class ReuseConfig(Section):
     """How earlier results are reused.
 
@@ -183,7 +196,7 @@ class ComputeSettings(Section):
     image: str | None = None
     pool: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_.\-]{1,250}$")
     cpus: float | None = Field(default=None, gt=0)
-    memory: str | None = Field(default=None, pattern=r"^\d+(\.\d+)?([KMGT]i?)?$")
+    memory: str | None = Field(default=None, pattern=AMOUNT)
     gpus: int | None = Field(default=None, ge=0)
     gpu_resource: str | None = None
     retries: int | None = Field(default=None, ge=0)
@@ -275,6 +288,7 @@ class WorkspaceFile(Section):
     kubernetes: ComputeSettings = ComputeSettings()
     compute: dict[Annotated[str, Field(min_length=1)], ComputeTargetConfig] = Field(default_factory=dict)
     reuse: ReuseConfig = ReuseConfig()
+    stage: StageConfig = StageConfig()
     mlflow: MlflowConfig = MlflowConfig()
     airflow: AirflowConfig | None = None
     state: str | None = None

@@ -160,6 +160,15 @@ class LoadedWorkspace:
                 "under `datastores:` in workspace.yaml, or use one of these."
             ) from None
 
+    def folder_of(self, datastore: str) -> Path:
+        """The folder on this machine in which runs keep what they need beside a datastore's data.
+
+        Of a folder it is that folder; of a store on another machine, one in the state folder that stands in for it.
+
+        :raises PipelineError: there is no such datastore.
+        """
+        return self.datastore(datastore).local_root or self.state / "beside" / datastore
+
     @cached_property
     def tracking_uri(self) -> str:
         """MLflow tracking URI; file paths in it are absolute."""
