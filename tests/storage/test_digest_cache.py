@@ -489,6 +489,20 @@ def test_somebody_who_breaks_it_all_the_time(tree: Path, home: Path) -> None:
     assert read_again(tree, home) == []
 
 
+def test_somebody_who_holds_it_for_long(old_trees: Iterator[Path], home: Path, warnings: Warnings) -> None:
+    one, other = next(old_trees), next(old_trees)
+    look(one, home)
+    with sqlite3.connect(database(home)) as rows:
+        rows.execute("BEGIN EXCLUSIVE")
+        # Nobody waits for long, and what is there is left alone.
+        assert look(other, home) == content_of(other)
+        rows.execute("COMMIT")
+    rows.close()
+    (said,) = warnings()
+    assert said.endswith("cannot be used: database is locked; files are read again each time")
+    assert read_again(one, home) == []
+
+
 def test_threads_share_one_object(old_trees: Iterator[Path], home: Path) -> None:
     trees = [next(old_trees) for _ in range(4)]
     found: list[list[Content]] = []

@@ -158,6 +158,13 @@ def test_a_file_that_goes_on_changing_is_an_error(
         file_digest(file)
 
 
+def test_a_file_that_holds_more_than_it_says_is_refused() -> None:
+    # What the system makes up at the moment when it is read has no content that could be read twice.
+    assert os.stat("/proc/self/status").st_size == 0
+    with pytest.raises(PipelineError, match="^file '/proc/self/status' changes while it is read"):
+        file_digest(Path("/proc/self/status"))
+
+
 def test_a_disk_that_fails_is_a_sentence(tmp_path: Path, meanwhile: Meanwhile) -> None:
     file = filled(tmp_path / "data.bin", 10)
 
