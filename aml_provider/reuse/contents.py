@@ -65,6 +65,8 @@ class Contents:
         """
         try:
             locations = locations_of(run, source)
+            if not locations:
+                raise UnknownIngredientError(f"input {source.name!r} is no files, so nobody can see whether it changes")
             if is_single(locations):
                 return self._single(run, source, locations[0])
             return self._gathered(source, locations)

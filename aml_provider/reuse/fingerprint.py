@@ -28,6 +28,7 @@ from aml_provider.spec.models import (
     EnvironmentSpec,
     InputRef,
     ParameterRef,
+    ParameterSource,
     Step,
     StepInput,
     StepOutput,
@@ -89,7 +90,7 @@ class Fingerprinter:
             "environment": environment.identity,
             "variables": self._variables(step),
             "inputs": {
-                declared_name(step.inputs, i): [*_declared_input(i), self._contents.of_input(run, i)]
+                declared_name(step.inputs, i): [*_declared_input(run, i), self._contents.of_input(run, i)]
                 for i in step.inputs
             },
             "outputs": {declared_name(step.outputs, o): _declared_output(o) for o in step.outputs},
@@ -205,6 +206,9 @@ def _parameter(run: StepRun, name: str, used: dict[str, Any]) -> Any:
 
 # --- data -------------------------------------------------------------------------------------------------------
 
+# Where data is, and what it is called in the workspace. What is there is looked at.
+_PLACES = {"kind", "step", "output", "datastore", "path", "location", "locations", "name", "version"}
+
 
 def declared_name(among: tuple[StepInput, ...] | tuple[StepOutput, ...], item: StepInput | StepOutput) -> str:
     """The name under which an input or output enters: its own, or its place when nobody named it."""
@@ -213,16 +217,20 @@ def declared_name(among: tuple[StepInput, ...] | tuple[StepOutput, ...], item: S
     return f"#{[other.name for other in among if other.generated].index(item.name)}"
 
 
-def _declared_input(source: StepInput) -> list[Any]:
+def _declared_input(run: StepRun, item: StepInput) -> list[Any]:
     """What of an input's declaration a script can notice."""
-    tabular = getattr(source.source, "tabular", None)
+    source = item.source
+    # Whatever else an author may say about data counts, unless it only says where the data is.
+    declared = source.model_dump(mode="json", exclude=_PLACES, exclude_defaults=True)
+    if isinstance(source, ParameterSource):
+        chosen = run.parameters.get(source.name)
+        declared = {k: v for k, v in chosen.items() if k not in _PLACES} if isinstance(chosen, Mapping) else {}
     return [
-        source.mode.value,
-        source.path_on_compute,
-        None if source.generated else source.environment_variable,
-        source.is_dataset,
-        getattr(source.source, "dataset_type", None),
-        tabular.model_dump(mode="json") if tabular is not None else None,
+        item.mode.value,
+        item.path_on_compute,
+        None if item.generated else item.environment_variable,
+        item.is_dataset,
+        declared,
     ]
 
 

@@ -17,6 +17,7 @@ MAX_BYTES = 300_000_000
 MAX_FILES = 10_000
 NEVER = (".git/", "__pycache__/", ".aml/", ".amlignore", ".ipynb_checkpoints/", ".venv/")
 IGNORE_FILES = (".amlignore", ".gitignore")
+_Place = tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -50,18 +51,40 @@ def source_files(directory: Path, include: Sequence[str] = ()) -> list[SourceFil
     return sorted(files, key=lambda f: f.relative)
 
 
-def _walk(root: Path, folder: Path, ignored: pathspec.GitIgnoreSpec) -> Iterator[SourceFile]:
+def _walk(
+    root: Path, folder: Path, ignored: pathspec.GitIgnoreSpec, way: tuple[_Place, ...] = ()
+) -> Iterator[SourceFile]:
+    """The files below ``folder``.
+
+    :param way: the folders that led there, once a link was followed on the way.
+    """
     with os.scandir(folder) as entries:
         for entry in entries:
             relative = Path(entry.path).relative_to(root).as_posix()
             if entry.is_dir():
-                # A directory is entered through a link only when it cannot lead back to itself.
-                loops = entry.is_symlink() and root.resolve().is_relative_to(Path(entry.path).resolve())
-                if not loops and not ignored.match_file(relative + "/"):
+                if ignored.match_file(relative + "/"):
+                    continue
+                if not way and not entry.is_symlink():
                     yield from _walk(root, Path(entry.path), ignored)
+                    continue
+                # A folder is entered through a link only when it cannot lead back to itself.
+                before = way or _way(root, folder)
+                place = _place(entry.path)
+                above_root = entry.is_symlink() and root.resolve().is_relative_to(Path(entry.path).resolve())
+                if place not in before and not above_root:
+                    yield from _walk(root, Path(entry.path), ignored, (*before, place))
             elif entry.is_file() and not ignored.match_file(relative):
                 stat = entry.stat()
                 yield SourceFile(Path(entry.path), relative, stat.st_size, bool(stat.st_mode & 0o100))
+
+
+def _way(root: Path, folder: Path) -> tuple[_Place, ...]:
+    return tuple(_place(p) for p in (folder, *folder.parents) if p.is_relative_to(root))
+
+
+def _place(folder: Path | str) -> _Place:
+    status = os.stat(folder)
+    return status.st_dev, status.st_ino
 
 
 def check_size(step_name: str, directory: Path, files: list[SourceFile]) -> None:
