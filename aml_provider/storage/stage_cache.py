@@ -68,7 +68,7 @@ class StageCache:
         :raises PipelineError: it changes while it is fetched, or there is no room for it here.
         """
         place = self._place(store, path, content)
-        place.mkdir(parents=True, exist_ok=True)
+        place.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{place}.lock"):
             if not self._usable(place):
                 self._fill(place, store, path, content)
@@ -99,7 +99,8 @@ class StageCache:
 
     def _fill(self, place: Path, store: Store, path: str, content: Content) -> None:
         for attempt in range(_TRIES):
-            shutil.rmtree(place)
+            if place.exists():
+                shutil.rmtree(place)
             place.mkdir()
             try:
                 store.download_path(path, place / _DATA)
@@ -112,7 +113,6 @@ class StageCache:
                         f"no room to stage {path!r} of datastore {store.name!r} in {self._folder}: the disk is full. "
                         "Make room there, or set state: in the workspace file to a folder on another disk."
                     ) from error
-                place.mkdir(parents=True, exist_ok=True)
                 continue
             if not (place / _DATA).exists():
                 (place / _DATA).mkdir()
