@@ -13,6 +13,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -200,8 +201,8 @@ class S3Client:
         return [entry["Key"] for page in pages for entry in page.get("Contents", ())]
 
     def clear(self, bucket: str, prefix: str) -> None:
-        for key in self.keys(bucket, prefix):
-            self._client.delete_object(Bucket=bucket, Key=key)
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda key: self._client.delete_object(Bucket=bucket, Key=key), self.keys(bucket, prefix)))
 
 
 class AzureClient:
@@ -228,8 +229,8 @@ class AzureClient:
         return [blob.name for blob in self._client.get_container_client(bucket).list_blobs(name_starts_with=prefix)]
 
     def clear(self, bucket: str, prefix: str) -> None:
-        for key in self.keys(bucket, prefix):
-            self._client.get_blob_client(bucket, key).delete_blob()
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(self._client.get_container_client(bucket).delete_blob, self.keys(bucket, prefix)))
 
 
 _made: dict[str, Any] = {}

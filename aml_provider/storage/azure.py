@@ -102,6 +102,8 @@ class AzureObjects(Objects):
     def refusal(self, key: str) -> str:
         if "\\" in key:
             return "holds a backslash, of which Azure makes a slash"
+        if any(character < " " and character not in "\t\n\r" for character in key):
+            return "holds a control character, of which Azure lists none"
         if any(part.endswith(".") for part in key.split("/")):
             return "has a part that ends with a dot, which Azure drops"
         return super().refusal(key)

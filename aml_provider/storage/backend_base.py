@@ -100,9 +100,13 @@ class Backend(ABC):
     def get(self, path: str, target: Path) -> None:
         """Copy a file to ``target``, which may be left half written when that fails."""
 
+    def refusal(self, path: str) -> str:
+        """Why no file there can be called so, as the end of a sentence; empty when one can."""
+        return ""
+
     @abstractmethod
     def put(self, source: Path, path: str) -> None:
-        """Copy a file of this machine there: whole or not at all."""
+        """Copy a file of this machine there: whole or not at all. Its name is one that is not refused."""
 
     @abstractmethod
     def remove(self, path: str) -> bool:

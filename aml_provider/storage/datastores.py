@@ -145,7 +145,9 @@ class Store:
 
     def put(self, source: str | Path, path: str) -> None:
         """Copy one file of this machine to exactly this path, whole or not at all; what is there is replaced."""
-        self._put(Path(source), normalized(path, self.name))
+        place = normalized(path, self.name)
+        self._refuse([place])
+        self._put(Path(source), place)
 
     def remove(self, path: str) -> bool:
         """Remove a file; ``False`` when there was none."""
@@ -299,6 +301,7 @@ class Store:
     ) -> int:
         base = normalized(target_path, self.name)
         targets = [(source, f"{base}/{name}" if base else name) for source, name in files]
+        self._refuse([path for _, path in targets])
         there = set() if overwrite else self._there([path for _, path in targets], base)
         waiting = []
         for source, path in targets:
@@ -314,6 +317,13 @@ class Store:
 
         self._each(copy, waiting, [source.stat().st_size for source, _ in waiting])
         return len(waiting)
+
+    def _refuse(self, paths: Iterable[str]) -> None:
+        """Say so when a file cannot have one of these names, before anything is copied."""
+        backend = self._opened()
+        for path in paths:
+            if why := backend.refusal(path):
+                raise DatastoreError(f"{backend.origin}: the name {path!r} {why}; choose another.", Reason.NAME)
 
     def _there(self, paths: list[str], base: str) -> set[str]:
         """Those of many paths where something is already."""

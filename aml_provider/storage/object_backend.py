@@ -89,9 +89,10 @@ class ObjectBackend(Backend):
     def get(self, path: str, target: Path) -> None:
         self.objects.run(self.objects.download, self.key(path), target)
 
+    def refusal(self, path: str) -> str:
+        return self.objects.refusal(self.key(path))
+
     def put(self, source: Path, path: str) -> None:
-        if why := self.objects.refusal(self.key(path)):
-            raise DatastoreError(f"{self.origin}: the name {path!r} {why}; choose another name.", Reason.NAME)
         self.objects.run(self.objects.upload, source, self.key(path))
 
     def remove(self, path: str) -> bool:

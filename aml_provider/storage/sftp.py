@@ -125,12 +125,13 @@ class SftpBackend(Backend):
         # What a link leads to is copied, not the link.
         self._run(lambda sftp: sftp.get(self.full(path), str(target), follow_symlinks=True))
 
+    def refusal(self, path: str) -> str:
+        # Servers answer such names with "failure", or not at all.
+        longest = max(len(os.fsencode(part)) for part in path.split("/"))
+        return "is too long" if longest > _LONGEST or len(os.fsencode(self.full(path))) > _LONGEST_PATH else ""
+
     def put(self, source: Path, path: str) -> None:
-        full = self.full(path)
-        # Servers answer this with "failure", or not at all.
-        if max(len(os.fsencode(part)) for part in path.split("/")) > _LONGEST or len(os.fsencode(full)) > _LONGEST_PATH:
-            raise DatastoreError(f"{self.origin}: the name {path!r} is too long; choose a shorter one.", Reason.NAME)
-        self._run(lambda sftp: self._put(sftp, source, full))
+        self._run(lambda sftp: self._put(sftp, source, self.full(path)))
 
     def remove(self, path: str) -> bool:
         return self._run(lambda sftp: _remove(sftp, self.full(path)))

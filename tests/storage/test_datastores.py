@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from aml_provider.spec.errors import PipelineError
-from aml_provider.storage import Store, store_for
+from aml_provider.storage import Store, object_backend, store_for
 from aml_provider.storage.faults import DatastoreError, NothingThereError, Reason
 from aml_provider.storage.listing import READ_LIMIT_BYTES
 from aml_provider.workspace.model import DatastoreConfig
@@ -288,7 +288,8 @@ def test_a_name_is_kept_right_or_refused_in_words(where: Place, store: Store, tm
         with pytest.raises(DatastoreError) as caught:
             store.upload(source, show_progress=False)
         assert repr(name) in str(caught.value)
-        assert set(where.names()) <= {"plain"}
+        if name != "two\nlines":  # what is known before is said before anything is copied
+            assert where.names() == []
         return
     assert store.upload(source, show_progress=False) == 2
     assert store.files() == sorted([name, "plain"])
@@ -343,7 +344,7 @@ def test_empty_files_are_files(where: Place, store: Store, tmp_path: Path) -> No
 
 def test_a_big_file_goes_in_parts_and_stays_itself(where: Place, store: Store, tmp_path: Path) -> None:
     big = tmp_path / "big.bin"
-    big.write_bytes(os.urandom(1 << 20) * 70)
+    big.write_bytes(os.urandom(1 << 20) * 40)
     store.put(big, "big.bin")
     first = store.items()[0].identity
     assert store.download_path("big.bin", tmp_path / "back.bin") == 1
@@ -382,15 +383,31 @@ def test_objects_that_stand_for_folders_are_no_files(bucket: Place, tmp_path: Pa
     assert store.download(tmp_path / "down") == 1
 
 
-def test_a_folder_among_thousands_of_names_that_begin_like_it(bucket: Place) -> None:
-    # Its name sorts after theirs: a page of a listing has no room for it.
-    for number in range(1100):
-        bucket.write(f"data-{number:04}", b"x")
+def test_a_folder_among_many_names_that_begin_like_it(bucket: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Its name sorts after theirs.
+    monkeypatch.setattr(object_backend, "_OTHERS", 5)
+    for number in range(10):
+        bucket.write(f"data-{number}", b"x")
     bucket.write("data/a", b"1")
     bucket.write("data", b"2")
     assert bucket.store.files("data") == ["data", "data/a"]
     assert bucket.store.exists("data")
-    assert bucket.store.content("data/a") is not None
+    assert bucket.store.content("data") == bucket.store.contents(["data"] * 9)[0]
+
+
+def test_a_listing_of_many_pages(bucket: Place) -> None:
+    names = sorted(f"data/{number}" for number in range(7))
+    for name in names:
+        bucket.write(name, b"x")
+    objects, prefix = bucket.store._opened().objects, bucket.key("")
+    assert objects is not None
+
+    async def listed() -> list[list[str]]:
+        return [[info.key for info in page] async for page in objects.pages(prefix, 2)]
+
+    pages = objects.run(listed)
+    assert [len(page) for page in pages] == [2, 2, 2, 1]
+    assert [key for page in pages for key in page] == [prefix + name for name in names]
 
 
 # --- identity ------------------------------------------------------------------------------------------------------
