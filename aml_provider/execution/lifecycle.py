@@ -57,6 +57,7 @@ def begin_run(
             ],
             "started": time.time(),
         },
+        compact=True,
     )
     decided = time.time()
     with DigestCache(binding.digest_cache) as cache:
@@ -71,7 +72,7 @@ def begin_run(
             run = StepRun(binding, decision.step, dag_id, run_id, dict(parameters), lambda _: {})
             steps[key]["result"] = adopt(run, decision)
     asked = {"regenerate": options.regenerate, "assume_unchanged": list(options.assume_unchanged)}
-    write_json(folder.plan_file, {"options": asked, "decided": decided, "steps": steps})
+    write_json(folder.plan_file, {"options": asked, "decided": decided, "steps": steps}, compact=True)
     return Begun(plan, {k: _places(d.outputs) for k, d in plan.decisions.items() if k in skipped})
 
 
@@ -127,7 +128,9 @@ def record_end(binding: PipelineBinding, dag_id: str, run_id: str, states: Mappi
     ending = Ending(steps, tuple(k for k, v in steps.items() if v == "failed"), tuple(missing))
     if folder.path.is_dir():
         try:
-            write_json(folder.path / "end.json", {"state": ending.state, "ended": time.time(), "steps": steps})
+            write_json(
+                folder.path / "end.json", {"state": ending.state, "ended": time.time(), "steps": steps}, compact=True
+            )
         except OSError as e:
             _log.warning("the end of the run cannot be recorded: %s (%s)", e.strerror, e.filename or "")
     return ending

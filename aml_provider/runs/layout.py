@@ -213,13 +213,16 @@ def read_json(path: Path) -> dict[str, Any] | None:
     return value
 
 
-def write_json(path: Path, value: dict[str, Any]) -> None:
-    """Write ``path`` so that a reader sees the old content or all of the new one, even after a crash."""
+def write_json(path: Path, value: dict[str, Any], *, compact: bool = False) -> None:
+    """Write ``path`` so that a reader sees the old content or all of the new one, even after a crash.
+
+    :param compact: for what may be long: on one line, which Python writes ten times as fast.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     fd, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(fd, "w", encoding="utf-8") as f:
-            json.dump(value, f, indent=1, sort_keys=True)
+            f.write(json.dumps(value, indent=None if compact else 1, sort_keys=True))
             f.flush()
             os.fsync(f.fileno())
         # mkstemp gives 0600; steps under another user id read these files.
