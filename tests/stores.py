@@ -12,7 +12,7 @@ import subprocess
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -274,11 +274,13 @@ def strict_s3() -> Iterator[str]:
 class Wire:
     """A way to a store that can be cut: a port that passes everything on.
 
+    :param sent: changes what is sent to the store.
     :ivar passed: how many bytes have come back through it.
     """
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, sent: Callable[[bytes], bytes] = bytes) -> None:
         self._to = port
+        self._sent = sent
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listening.getsockname()[1]
         self.passed = 0
@@ -303,6 +305,8 @@ class Wire:
 
     def close(self) -> None:
         """Pass nothing on any more."""
+        # Whoever waits in accept would still take one.
+        self._listening.shutdown(socket.SHUT_RDWR)
         self._listening.close()
         self.cut()
 
@@ -334,13 +338,15 @@ class Wire:
                             self._limit = None
                             self.cut()
                             return
+                    else:
+                        data = self._sent(data)
                     key.data.sendall(data)
 
 
 @contextlib.contextmanager
-def wire(port: int) -> Iterator[Wire]:
+def wire(port: int, sent: Callable[[bytes], bytes] = bytes) -> Iterator[Wire]:
     """A :class:`Wire` to a port."""
-    made = Wire(port)
+    made = Wire(port, sent)
     try:
         yield made
     finally:

@@ -6,6 +6,7 @@ asked of the store.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -61,6 +62,7 @@ class Store:
         self._config = config
         self._local_root = config.local_root
         self._backend: Backend | None = None
+        self._process = 0
         self._lock = threading.Lock()
 
     @property
@@ -242,7 +244,7 @@ class Store:
                 f"datastore {self.name!r} ({self.url}) cannot keep what runs record: writers are not kept apart there. "
                 "Use a folder, S3, Azure Blob Storage or Google Cloud Storage for that."
             )
-        return ObjectStore(backend.objects, backend.key(place), backend.origin)
+        return ObjectStore(backend.objects, backend.key(f"{place}/" if place else ""), backend.origin)
 
     @property
     def filesystem(self) -> Any:
@@ -281,8 +283,9 @@ class Store:
 
     def _opened(self) -> Backend:
         with self._lock:
-            if self._backend is None:
-                self._backend = opened(self._config, self.name)
+            # Connections do not outlive a fork.
+            if self._backend is None or self._process != os.getpid():
+                self._backend, self._process = opened(self._config, self.name), os.getpid()
             return self._backend
 
     def _items(self, place: str) -> list[Item]:

@@ -18,14 +18,16 @@ _TRIES = 10
 
 
 class ObjectStore(RecordStore):
-    """Blobs as objects below ``prefix``. Every change is one conditional request, which the store itself decides.
+    """Blobs as objects whose keys begin with ``prefix``.
+
+    Every change is one conditional request, which the store itself decides.
 
     :param origin: the datastore, for messages.
     """
 
     def __init__(self, objects: Objects, prefix: str, origin: Origin) -> None:
         self._objects = objects
-        self._prefix = f"{prefix}/" if prefix else ""
+        self._prefix = prefix
         self._origin = origin
 
     def __repr__(self) -> str:
