@@ -216,7 +216,7 @@ def read_json(path: Path) -> dict[str, Any] | None:
 def write_json(path: Path, value: dict[str, Any], *, compact: bool = False) -> None:
     """Write ``path`` so that a reader sees the old content or all of the new one, even after a crash.
 
-    :param compact: for what may be long: on one line, which Python writes ten times as fast.
+    :param compact: for what may be long: on one line, which Python writes several times as fast.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     fd, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
