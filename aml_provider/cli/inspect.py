@@ -65,11 +65,11 @@ def _step_line(spec: PipelineSpec, step: Step, workspace: LoadedWorkspace) -> st
 def problems(spec: PipelineSpec, source: PipelineSource, workspace: LoadedWorkspace) -> list[str]:
     """What would stop the pipeline on this workspace, beyond what building it has checked."""
     from aml_provider.reuse.snapshot import check_size, source_files
-    from aml_provider.runs.layout import RunStore
+    from aml_provider.storage.datastores import store_for
 
     found: list[str] = []
     try:
-        RunStore.of(workspace, spec.default_datastore)
+        store_for(workspace.datastore(spec.default_datastore), spec.default_datastore)
     except AmlError as e:
         found.append(str(e))
     provisioned = {c.name: c for c in spec.compute}
@@ -77,7 +77,7 @@ def problems(spec: PipelineSpec, source: PipelineSource, workspace: LoadedWorksp
         try:
             compute = workspace.compute(step.compute_target, provisioned)
             for name in {o.datastore for o in step.outputs}:
-                workspace.datastore(name)
+                store_for(workspace.datastore(name), name)
             if step.source_directory is not None:
                 directory = (source.folder / step.source_directory).resolve()
                 check_size(step.name, directory, source_files(directory))

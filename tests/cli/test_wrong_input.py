@@ -195,8 +195,8 @@ def test_a_named_workspace_file_must_exist(project: Path) -> None:
             ["'cpu'", "/nowhere/kubeconfig", "does not exist"],
         ),
         (
-            "datastores: {workspaceblobstore: {url: 's3://bucket/x'}}\ncompute: {cpu: {}}",
-            ["'workspaceblobstore'", "s3://bucket/x", "default_datastore"],
+            "datastores: {workspaceblobstore: {url: 'gopher://host/x'}}\ncompute: {cpu: {}}",
+            ["'workspaceblobstore'", "gopher", "s3"],
         ),
     ],
 )
