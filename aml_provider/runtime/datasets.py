@@ -1,12 +1,9 @@
-"""``run.input_datasets`` and ``run.output_datasets``: paths by name."""
+"""``run.input_datasets``, ``run.output_datasets``, ``Dataset``: a script's inputs and outputs by name."""
 
 from __future__ import annotations
 
-import os
-
-from .exceptions import UserErrorException
-from .files import regular_files
 from .job import Port
+from .unavailable import placeholder, unavailable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,7 +25,7 @@ class _Named(_Paths):
 
 
 class InputDatasets(_Named):
-    """Name -> path of the files (mount, download), or a :class:`DirectDataset` (direct)."""
+    """Name -> path of the files (mount, download), or the dataset itself (direct)."""
 
     kind = "input"
 
@@ -45,78 +42,62 @@ class OutputDatasets(_Named):
         super().__init__()
 
 
-class DirectDataset:
-    """A file dataset consumed in direct mode: the script itself asks for its files.
+class Dataset:
+    """``azureml.core.Dataset`` inside a step: the step's own inputs, by the names of the datasets that they are."""
 
-    :param path: where the files are inside the step.
-    """
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        raise unavailable("Dataset(...)", "Run.get_context().input_datasets[name] has the step's datasets.")
 
-    def __init__(self, name: str, path: str) -> None:
-        self.name = name
-        self._path = path
+    @staticmethod
+    def get_by_name(workspace: Any, name: str, version: Any = "latest", **kwargs: Any) -> Any:
+        """The input of this step that is this registered dataset, or has this name.
 
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        raise AttributeError(
-            f"The dataset {self.name!r} has no {name!r} inside a step. Consume it with as_mount() or as_download() and "
-            f"read the files at its path (for a table: pandas.read_csv or pandas.read_parquet)."
-        )
-
-    def to_path(self) -> list[str]:
-        """The files, as paths relative to the dataset, each with a leading slash."""
-        if os.path.isfile(self._path):
-            return ["/" + os.path.basename(self._path)]
-        return sorted("/" + relative for _, relative in regular_files(self._path))
-
-    def download(
-        self, target_path: str | None = None, overwrite: bool = False, ignore_not_found: bool = False
-    ) -> list[str]:
-        """Copy the files to a folder.
-
-        :param target_path: the folder; a new temporary one when ``None``.
-        :return: the paths of the copies.
-        :raises UserErrorException: when a file is there already and ``overwrite`` is false.
+        :raises NotAvailableInStepError: the step has none. What it reads is to be declared, or it would be reused
+            although that has changed.
         """
-        import shutil
-        import tempfile
+        known = _known()
+        found = [d for d in known if name in (d._facts.get("name"), d._input)]
+        if version not in ("latest", None):
+            found = [d for d in found if str(d.version) == str(version)]
+        if not found:
+            have = ", ".join(sorted({d.id or d._input for d in known})) or "none"
+            said = name if version in ("latest", None) else f"{name} version {version}"
+            raise unavailable(
+                f"Dataset.get_by_name(ws, {name!r})",
+                f"the step has no input that is dataset {said}; its datasets: {have}. In the pipeline's file, add "
+                f"Dataset.get_by_name(ws, {name!r}).as_named_input({name!r}) to the step's inputs.",
+            )
+        return found[0]
 
-        folder = tempfile.mkdtemp() if target_path is None else target_path
-        single = os.path.isfile(self._path)
-        root = os.path.dirname(self._path) if single else self._path
-        copies = []
-        for relative in self.to_path():
-            target = os.path.join(folder, relative.lstrip("/"))
-            if os.path.exists(target) and not overwrite:
-                raise UserErrorException(f"{target} exists already: pass overwrite=True to replace it.")
-            os.makedirs(os.path.dirname(target), exist_ok=True)
-            shutil.copyfile(os.path.join(root, relative.lstrip("/")), target)
-            copies.append(target)
-        return copies
+    @staticmethod
+    def get_by_id(workspace: Any, id: str, **kwargs: Any) -> Any:
+        """The input of this step that is this registered version (``name:version``)."""
+        name, _, version = id.rpartition(":")
+        return Dataset.get_by_name(workspace, name or id, version if name else "latest")
 
-    def mount(self, mount_point: str | None = None, **kwargs: Any) -> _Mount:
-        """The dataset as a folder: ``with dataset.mount() as mount: mount.mount_point``. It is mounted already."""
-        return _Mount(self._path)
+    @staticmethod
+    def get_all(workspace: Any) -> dict[str, Any]:
+        """The datasets among the inputs of this step, by name."""
+        return {dataset.name: dataset for dataset in _known()}
 
-    def __str__(self) -> str:
-        return self._path
+    File = placeholder("FileDatasetFactory", "azureml.data.dataset_factory")
+    Tabular = placeholder("TabularDatasetFactory", "azureml.data.dataset_factory")
 
 
-class _Mount:
-    def __init__(self, path: str) -> None:
-        self.mount_point = path
+def _known() -> list[Any]:
+    """The datasets among this step's inputs, whatever their mode."""
+    from .run import Run
 
-    def start(self) -> None:
-        """Nothing to start: the worker mounted the data."""
+    job = Run.get_context()._job
+    return [dataset_of(port) for port in job.inputs if port.dataset] if job is not None else []
 
-    def stop(self) -> None:
-        """Nothing to stop: the mount ends with the step."""
 
-    def __enter__(self) -> _Mount:
-        return self
+def dataset_of(port: Port) -> Any:
+    """An input as a dataset object."""
+    from .step_datasets import FileDataset, TabularDataset
 
-    def __exit__(self, *exception: object) -> None:
-        self.stop()
+    facts = port.dataset or {"type": "file", "operations": [], "files": None, "path": ""}
+    return (TabularDataset if facts["type"] == "tabular" else FileDataset)(port.name, port.path, facts)
 
 
 def input_datasets(ports: Iterable[Port]) -> InputDatasets:
@@ -124,7 +105,7 @@ def input_datasets(ports: Iterable[Port]) -> InputDatasets:
     datasets = InputDatasets()
     for port in ports:
         if port.is_dataset:
-            datasets[port.name] = DirectDataset(port.name, port.path) if port.mode == "direct" else port.path
+            datasets[port.name] = dataset_of(port) if port.mode == "direct" else port.path
     return datasets
 
 

@@ -29,15 +29,17 @@ class Port:
 
     :param directory: of an output: the runtime creates it as a directory; of a file, only its parent folder.
     :param is_dataset: of an input: it appears in ``run.input_datasets``.
+    :param dataset: of an input: what the worker says about the dataset that it is.
     """
 
-    __slots__ = ("directory", "environment_variable", "is_dataset", "mode", "name", "path")
+    __slots__ = ("dataset", "directory", "environment_variable", "is_dataset", "mode", "name", "path")
 
     def __init__(self, name: str, facts: dict[str, Any], where: str) -> None:
         self.name = name
         self.path = _field(facts, "path", str, where)
         self.mode = facts.get("mode")
         self.is_dataset = bool(facts.get("is_dataset", False))
+        self.dataset: dict[str, Any] | None = facts.get("dataset")
         self.directory = bool(facts.get("directory", True))
         self.environment_variable = facts.get("environment_variable") or None
 

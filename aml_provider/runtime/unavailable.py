@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 _ADVICE = {
     "Workspace": "inside a step, Run.get_context().experiment.workspace tells the workspace's name.",
     "Dataset": "give the dataset to the step as an input and read the path in Run.get_context().input_datasets[name].",
+    "FileDatasetFactory": "give the dataset to the step as an input: Run.get_context().input_datasets[name] has it.",
+    "TabularDatasetFactory": "give the dataset to the step as an input: Run.get_context().input_datasets[name] has it.",
     "Datastore": "give the data to the step as an input, or declare an output: the step then gets its path.",
     "Model": "register with Run.get_context().register_model, or give a model's folder to the step as an input.",
     "Keyvault": "give the secret to the step as an environment variable.",

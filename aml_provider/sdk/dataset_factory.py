@@ -12,7 +12,8 @@ from aml_provider.sdk.identity import clean_path
 from aml_provider.sdk.life import is_program
 from aml_provider.sdk.source import find_file
 from aml_provider.spec.errors import NotSupportedError, PipelineError
-from aml_provider.spec.models import DataLocation, TabularFormat
+from aml_provider.spec.models import DataLocation
+from aml_provider.spec.tables import SqlQuery, TabularFormat
 
 __all__ = ["DataType", "FileDatasetFactory", "TabularDatasetFactory"]
 
@@ -69,12 +70,15 @@ class FileDatasetFactory:
 
         :param path: one or a list of ``(datastore, 'path or pattern')``, ``DataPath``, ``DataReference``.
         :param validate: when run as a program, check that there are files.
+        :param partition_format: how the end of each path tells values to filter by, like
+            ``{country}/{day:yyyy/MM/dd}/*``.
         """
-        from aml_provider.sdk.datasets import FileDataset
+        from aml_provider.sdk.file_dataset import FileDataset
+        from aml_provider.sdk.table_options import partition_format as checked
 
         what = "Dataset.File.from_files"
-        _plain(what, partition_format=partition_format)
-        return FileDataset.of(*_validated(path, what, validate))
+        form = checked(partition_format, what)
+        return FileDataset.of(*_validated(path, what, validate), partition_format=form)
 
     @staticmethod
     def upload_directory(
@@ -85,7 +89,7 @@ class FileDatasetFactory:
         :param target: ``(datastore, 'path')`` or a ``DataPath``.
         :param pattern: only files whose path below ``src_dir`` matches are copied.
         """
-        from aml_provider.sdk.datasets import FileDataset
+        from aml_provider.sdk.file_dataset import FileDataset
 
         workspace, locations, stores = places(target, "Dataset.File.upload_directory")
         if is_program():
@@ -115,27 +119,32 @@ class TabularDatasetFactory:
         empty_as_string: bool = False,
         encoding: str = "utf8",
     ) -> Any:
-        """A table of delimited files."""
-        from aml_provider.sdk.dataset_types import PromoteHeadersBehavior
-        from aml_provider.sdk.datasets import TabularDataset
+        """A table of delimited files.
 
-        what = "Dataset.Tabular.from_delimited_files"
-        _plain(
-            what,
-            include_path=include_path,
-            set_column_types=set_column_types,
-            partition_format=partition_format,
-            empty_as_string=empty_as_string,
-        )
-        if not infer_column_types:
-            _plain(what, **{"infer_column_types=False": True})
-        form = TabularFormat(
+        :param path: one or a list of ``(datastore, 'path or pattern')``, ``DataPath``, ``DataReference``.
+        :param include_path: the table has a column ``Path``.
+        :param infer_column_types: columns become numbers, truth values and points in time (``2024-01-31``, ``2024-01-31
+            12:00:00``) where their first 10,000 values are; else everything is text.
+        :param set_column_types: column -> ``DataType``.
+        :param header: True, False or a ``PromoteHeadersBehavior``.
+        :param partition_format: how the end of each path tells values, like ``{country}/{day:yyyy/MM/dd}/*.csv``.
+        :param support_multi_line: without effect: line breaks in quotes are read in either case.
+        :param empty_as_string: an empty field is an empty text, not a missing value.
+        """
+        return _table(
+            "from_delimited_files",
+            path,
+            validate,
             format="delimited",
+            include_path=bool(include_path),
+            infer_types=bool(infer_column_types),
+            set_column_types=set_column_types,
             separator=separator,
-            header=header not in (False, PromoteHeadersBehavior.NO_HEADERS),
+            header=header,
+            partition_format=partition_format,
+            empty_as_string=bool(empty_as_string),
             encoding=encoding,
         )
-        return TabularDataset.of(*_validated(path, what, validate), form)
 
     @staticmethod
     def from_parquet_files(
@@ -145,12 +154,16 @@ class TabularDatasetFactory:
         set_column_types: Any = None,
         partition_format: str | None = None,
     ) -> Any:
-        """A table of Parquet files."""
-        from aml_provider.sdk.datasets import TabularDataset
-
-        what = "Dataset.Tabular.from_parquet_files"
-        _plain(what, include_path=include_path, set_column_types=set_column_types, partition_format=partition_format)
-        return TabularDataset.of(*_validated(path, what, validate), TabularFormat(format="parquet"))
+        """A table of Parquet files; the parameters mean what they mean for :meth:`from_delimited_files`."""
+        return _table(
+            "from_parquet_files",
+            path,
+            validate,
+            format="parquet",
+            include_path=bool(include_path),
+            set_column_types=set_column_types,
+            partition_format=partition_format,
+        )
 
     @staticmethod
     def from_json_lines_files(
@@ -162,29 +175,119 @@ class TabularDatasetFactory:
         invalid_lines: str = "error",
         encoding: str = "utf8",
     ) -> Any:
-        """A table of files with one JSON object a line."""
-        from aml_provider.sdk.datasets import TabularDataset
+        """A table of files with one JSON object a line.
 
-        what = "Dataset.Tabular.from_json_lines_files"
-        _plain(what, include_path=include_path, set_column_types=set_column_types, partition_format=partition_format)
-        if invalid_lines != "error":
-            _plain(what, invalid_lines=invalid_lines)
-        form = TabularFormat(format="json_lines", encoding=encoding)
-        return TabularDataset.of(*_validated(path, what, validate), form)
+        :param invalid_lines: ``error``, or ``drop`` to pass over lines that are none.
+        """
+        if invalid_lines not in ("error", "drop"):
+            raise PipelineError(
+                f"Dataset.Tabular.from_json_lines_files: invalid_lines is {invalid_lines!r}, but must be 'error' or "
+                "'drop'."
+            )
+        return _table(
+            "from_json_lines_files",
+            path,
+            validate,
+            format="json_lines",
+            include_path=bool(include_path),
+            set_column_types=set_column_types,
+            partition_format=partition_format,
+            invalid_lines=invalid_lines,
+            encoding=encoding,
+        )
 
     @staticmethod
     def from_sql_query(query: Any, validate: bool = True, set_column_types: Any = None, query_timeout: int = 30) -> Any:
-        """A table from a database.
+        """A table that is the answer of a database.
 
-        :raises NotSupportedError: always, in this version.
+        :param query: ``(datastore, 'select ...')`` or a ``DataPath`` of these.
+        :param validate: when run as a program, ask for a row.
+        :param query_timeout: seconds that the database may take.
+        """
+        from aml_provider.sdk.table_options import column_types
+        from aml_provider.sdk.tabular_dataset import TabularDataset
+
+        what = "Dataset.Tabular.from_sql_query"
+        store, text = (query._datastore, query.path_on_datastore) if isinstance(query, DataPath) else _pair(query, what)
+        if not isinstance(text, str) or not text.strip():
+            raise PipelineError(f"{what}: the query is {text!r}, but must be text that is not empty.")
+        form = TabularFormat(format="json_lines", column_types=column_types(set_column_types, what))
+        asked = SqlQuery(datastore=store.name, query=text, timeout_seconds=query_timeout)
+        made = TabularDataset.of(store.workspace, [], form, query=asked)
+        if validate:
+            made._try()
+        return made
+
+    @staticmethod
+    def register_pandas_dataframe(
+        dataframe: Any,
+        target: Any,
+        name: str,
+        description: str | None = None,
+        tags: dict[str, str] | None = None,
+        show_progress: bool = True,
+        row_group_size: int | None = None,
+        make_target_path_unique: bool = True,
+    ) -> Any:
+        """Write a data frame to a datastore as Parquet and register it; while the file is parsed, the newest version.
+
+        :param target: ``(datastore, 'folder')`` or a ``DataPath``.
+        :param make_target_path_unique: into a folder of its own below ``target``, named after the content.
+        """
+        from aml_provider.sdk.dataset_frames import register_frame
+
+        return register_frame(
+            dataframe, target, name, description, tags, show_progress, row_group_size, make_target_path_unique
+        )
+
+    @staticmethod
+    def register_spark_dataframe(
+        dataframe: Any,
+        target: Any,
+        name: str,
+        description: str | None = None,
+        tags: dict[str, str] | None = None,
+        show_progress: bool = True,
+    ) -> Any:
+        """Not here.
+
+        :raises NotSupportedError: always.
         """
         raise NotSupportedError(
-            "Dataset.Tabular.from_sql_query is not supported in this version; query the database in a step's script."
+            "Dataset.Tabular.register_spark_dataframe: there is no Spark session here; write Parquet files to an "
+            "output of a step and call register_on_complete on it, or pass dataframe.toPandas() to "
+            "register_pandas_dataframe."
+        )
+
+    @staticmethod
+    def register_dask_dataframe(
+        dataframe: Any,
+        target: Any,
+        name: str,
+        description: str | None = None,
+        tags: dict[str, str] | None = None,
+        show_progress: bool = True,
+    ) -> Any:
+        """Not here.
+
+        :raises NotSupportedError: always.
+        """
+        raise NotSupportedError(
+            "Dataset.Tabular.register_dask_dataframe is not available here: pass dataframe.compute() to "
+            "register_pandas_dataframe."
         )
 
 
-def _plain(what: str, **options: Any) -> None:
-    for name, value in options.items():
-        if value:
-            given = name if value is True else f"{name}={value!r}"
-            raise NotSupportedError(f"{what}: {given} is not supported in this version; do it in the step's script.")
+def _pair(query: Any, what: str) -> tuple[Any, Any]:
+    if isinstance(query, tuple) and len(query) == 2 and hasattr(query[0], "datastore_type"):
+        return query
+    raise PipelineError(f"{what}: {query!r} is no query; give (datastore, 'select ...') or a DataPath.")
+
+
+def _table(method: str, path: Any, validate: bool, **options: Any) -> Any:
+    from aml_provider.sdk.table_options import tabular_format
+    from aml_provider.sdk.tabular_dataset import TabularDataset
+
+    what = f"Dataset.Tabular.{method}"
+    form = tabular_format(what, **options)
+    return TabularDataset.of(*_validated(path, what, validate), form)

@@ -9,9 +9,11 @@ from aml_provider.sdk.consumption import DIRECT_MODE, MOUNT_MODE, DatasetConsump
 from aml_provider.sdk.datapath import check_mode
 from aml_provider.sdk.dataset_types import PromoteHeadersBehavior
 from aml_provider.sdk.identity import Identity, clean_path
+from aml_provider.sdk.table_verbs import table_verbs
 from aml_provider.spec.errors import NotSupportedError, PipelineError
-from aml_provider.spec.models import Registration, TabularFormat
+from aml_provider.spec.models import Registration
 from aml_provider.spec.names import check_data_name
+from aml_provider.spec.tables import TabularFormat
 
 DEFAULT_DESTINATION = "dataset/{run-id}/{output-name}"
 
@@ -95,10 +97,17 @@ class TransformationMixin:
         set_column_types: dict[str, Any] | None = None,
     ) -> OutputTabularDatasetConfig:
         """The output as a table of its delimited files."""
-        _only(partition_format=partition_format, set_column_types=set_column_types, include_path=include_path)
-        with_header = header not in (PromoteHeadersBehavior.NO_HEADERS, False)
-        form = TabularFormat(format="delimited", separator=separator, header=with_header, path_glob=path_glob)
-        return OutputTabularDatasetConfig(source=self, tabular=form)
+        return _as_table(
+            self,
+            "read_delimited_files",
+            format="delimited",
+            include_path=bool(include_path),
+            separator=separator,
+            header=header,
+            partition_format=partition_format,
+            path_glob=path_glob,
+            set_column_types=set_column_types,
+        )
 
     def read_parquet_files(
         self,
@@ -108,17 +117,21 @@ class TransformationMixin:
         set_column_types: dict[str, Any] | None = None,
     ) -> OutputTabularDatasetConfig:
         """The output as a table of its Parquet files."""
-        _only(partition_format=partition_format, set_column_types=set_column_types, include_path=include_path)
-        return OutputTabularDatasetConfig(source=self, tabular=TabularFormat(format="parquet", path_glob=path_glob))
+        return _as_table(
+            self,
+            "read_parquet_files",
+            format="parquet",
+            include_path=bool(include_path),
+            partition_format=partition_format,
+            path_glob=path_glob,
+            set_column_types=set_column_types,
+        )
 
 
-def _only(**options: Any) -> None:
-    for name, value in options.items():
-        if value:
-            raise NotSupportedError(
-                f"Reading a step's output as a table does not support {name}={value!r} in this version; "
-                "read the files in the script."
-            )
+def _as_table(output: Any, method: str, **options: Any) -> OutputTabularDatasetConfig:
+    from aml_provider.sdk.table_options import tabular_format
+
+    return OutputTabularDatasetConfig(source=output, tabular=tabular_format(method, **options))
 
 
 class OutputFileDatasetConfig(OutputDatasetConfig, TransformationMixin):
@@ -194,6 +207,7 @@ class OutputTabularDatasetConfig(OutputDatasetConfig):
         self.identity = source.identity
         self.source = source
         self.tabular: TabularFormat = kwargs["tabular"]
+        self.operations: tuple[dict[str, Any], ...] = ()
         self.registration = source.registration
 
     def as_input(self, name: str | None = None) -> DatasetConsumptionConfig:
@@ -213,26 +227,15 @@ class OutputTabularDatasetConfig(OutputDatasetConfig):
         return other
 
     def keep_columns(self, columns: Any) -> OutputTabularDatasetConfig:
-        """Only these columns.
-
-        :raises NotSupportedError: always, in this version.
-        """
-        raise _no_transformation("keep_columns")
+        """Only these columns."""
+        kept: OutputTabularDatasetConfig = table_verbs(self).keep_columns(columns)
+        return kept
 
     def drop_columns(self, columns: Any) -> OutputTabularDatasetConfig:
-        """All but these columns.
-
-        :raises NotSupportedError: always, in this version.
-        """
-        raise _no_transformation("drop_columns")
+        """All columns but these."""
+        left: OutputTabularDatasetConfig = table_verbs(self).drop_columns(columns)
+        return left
 
     def random_split(self, percentage: float, seed: int | None = None) -> Any:
-        """Two random parts.
-
-        :raises NotSupportedError: always, in this version.
-        """
-        raise _no_transformation("random_split")
-
-
-def _no_transformation(name: str) -> NotSupportedError:
-    return NotSupportedError(f"{name} on a step's output is not supported in this version; do it in the script.")
+        """Two tables that have every row once; the first has about ``percentage`` (0.0 to 1.0) of them."""
+        return table_verbs(self).random_split(percentage, seed)

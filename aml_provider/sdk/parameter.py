@@ -44,8 +44,10 @@ def parameter_type(name: str, value: Any) -> ParameterType:
         return ParameterType.NUMBER
     if isinstance(value, str) or value is None:
         return ParameterType.STRING
-    if isinstance(value, (DataPath, AbstractDataset, PipelineDataset)):
+    if isinstance(value, DataPath):
         return ParameterType.DATAPATH
+    if isinstance(value, (AbstractDataset, PipelineDataset)):
+        return ParameterType.DATASET
     raise PipelineError(
         f"PipelineParameter {name!r}: its default is a {type(value).__name__}, but must be a str, int, float, bool, "
         "DataPath or Dataset."

@@ -8,9 +8,11 @@ from typing import Any
 from aml_provider.sdk.datapath import check_mode
 from aml_provider.sdk.dataset_types import PromoteHeadersBehavior
 from aml_provider.sdk.identity import Identity
+from aml_provider.sdk.table_verbs import table_verbs
 from aml_provider.spec.errors import PipelineError
-from aml_provider.spec.models import Registration, TabularFormat
+from aml_provider.spec.models import Registration
 from aml_provider.spec.names import check_data_name, data_name_part
+from aml_provider.spec.tables import TabularFormat
 
 DEFAULT_DESTINATION = "azureml/{run-id}/{output-name}"
 
@@ -226,6 +228,7 @@ class PipelineOutputAbstractDataset:
         self.path_on_compute: str | None = None
         self.registration: Registration | None = None
         self.tabular: TabularFormat | None = None
+        self.operations: tuple[dict[str, Any], ...] = ()
 
     @property
     def name(self) -> str:
@@ -288,17 +291,18 @@ class PipelineOutputFileDataset(PipelineOutputAbstractDataset):
         quoted_line_breaks: bool = False,
     ) -> PipelineOutputTabularDataset:
         """The output as a table of its delimited files."""
-        from aml_provider.sdk.outputs import _only
+        from aml_provider.sdk.table_options import tabular_format
 
-        _only(
+        form = tabular_format(
+            "parse_delimited_files",
+            format="delimited",
+            include_path=bool(include_path),
+            separator=separator,
+            header=header,
             partition_format=partition_format,
+            path_glob=f"**/*{file_extension}" if file_extension else None,
             set_column_types=set_column_types,
-            include_path=include_path,
-            quoted_line_breaks=quoted_line_breaks,
         )
-        glob = f"**/*{file_extension}" if file_extension else None
-        with_header = header not in (PromoteHeadersBehavior.NO_HEADERS, False)
-        form = TabularFormat(format="delimited", separator=separator, header=with_header, path_glob=glob)
         return PipelineOutputTabularDataset(self, form)
 
     def parse_parquet_files(
@@ -309,11 +313,17 @@ class PipelineOutputFileDataset(PipelineOutputAbstractDataset):
         set_column_types: dict[str, Any] | None = None,
     ) -> PipelineOutputTabularDataset:
         """The output as a table of its Parquet files."""
-        from aml_provider.sdk.outputs import _only
+        from aml_provider.sdk.table_options import tabular_format
 
-        _only(partition_format=partition_format, set_column_types=set_column_types, include_path=include_path)
-        glob = f"**/*{file_extension}" if file_extension else None
-        return PipelineOutputTabularDataset(self, TabularFormat(format="parquet", path_glob=glob))
+        form = tabular_format(
+            "parse_parquet_files",
+            format="parquet",
+            include_path=bool(include_path),
+            partition_format=partition_format,
+            path_glob=f"**/*{file_extension}" if file_extension else None,
+            set_column_types=set_column_types,
+        )
+        return PipelineOutputTabularDataset(self, form)
 
 
 class PipelineOutputTabularDataset(PipelineOutputAbstractDataset):
@@ -327,31 +337,18 @@ class PipelineOutputTabularDataset(PipelineOutputAbstractDataset):
         self.tabular = additional_transformations
 
     def keep_columns(self, columns: Any) -> PipelineOutputTabularDataset:
-        """Only these columns.
-
-        :raises NotSupportedError: always, in this version.
-        """
-        raise _no_transformation("keep_columns")
+        """Only these columns."""
+        kept: PipelineOutputTabularDataset = table_verbs(self).keep_columns(columns)
+        return kept
 
     def drop_columns(self, columns: Any) -> PipelineOutputTabularDataset:
-        """All but these columns.
-
-        :raises NotSupportedError: always, in this version.
-        """
-        raise _no_transformation("drop_columns")
+        """All columns but these."""
+        left: PipelineOutputTabularDataset = table_verbs(self).drop_columns(columns)
+        return left
 
     def random_split(self, percentage: float, seed: int | None = None) -> Any:
-        """Two random parts.
-
-        :raises NotSupportedError: always, in this version.
-        """
-        raise _no_transformation("random_split")
-
-
-def _no_transformation(name: str) -> Exception:
-    from aml_provider.sdk.outputs import _no_transformation as error
-
-    return error(name)
+        """Two tables that have every row once; the first has about ``percentage`` (0.0 to 1.0) of them."""
+        return table_verbs(self).random_split(percentage, seed)
 
 
 class DatasetRegistration:

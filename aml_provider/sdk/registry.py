@@ -38,10 +38,19 @@ def versions(workspace: Workspace, kind: str, name: str) -> list[tuple[int, dict
     return sorted([*stored, *_remembered(workspace, kind).get(name, [])], key=lambda v: v[0])
 
 
-def add(workspace: Workspace, kind: str, name: str, record: dict[str, Any]) -> int:
-    """Register a new version; its number."""
+def add(
+    workspace: Workspace,
+    kind: str,
+    name: str,
+    record: dict[str, Any],
+    files: dict[str, tuple[str, int]] | None = None,
+) -> int:
+    """Register a new version; its number.
+
+    :param files: the files that it consists of, each with digest and size.
+    """
     if is_program():
-        return _stored(workspace, kind).add(name, record)
+        return _stored(workspace, kind).add(name, record, files)
     known = versions(workspace, kind, name)
     version = known[-1][0] + 1 if known else 1
     _remembered(workspace, kind).setdefault(name, []).append((version, {**record, "name": name}))

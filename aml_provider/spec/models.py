@@ -11,15 +11,12 @@ import json
 from enum import Enum
 from typing import Annotated, Any, Literal, Union
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from aml_provider.spec.base import Model
+from aml_provider.spec.tables import Operations, SqlQuery, TabularFormat
 
 SPEC_VERSION: Literal[1] = 1
-
-
-class Model(BaseModel):
-    """A frozen model that refuses unknown keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
 
 class DataMode(str, Enum):
@@ -40,6 +37,7 @@ class ParameterType(str, Enum):
     NUMBER = "number"
     BOOLEAN = "boolean"
     DATAPATH = "datapath"
+    DATASET = "dataset"
 
 
 class DataLocation(Model):
@@ -64,7 +62,8 @@ class StoredOutput(DataLocation):
 class Parameter(Model):
     """A value that may change from run to run.
 
-    :param default: the declared default; for ``datapath`` a ``{"datastore", "path"}`` mapping.
+    :param default: the declared default; for ``datapath`` a ``{"datastore", "path"}`` mapping, for ``dataset`` what a
+        :class:`DatasetSource` says besides its defaults.
     """
 
     name: str
@@ -119,30 +118,18 @@ Argument = Annotated[Union[Text, ParameterRef, InputRef, OutputRef, Concat], Fie
 # --- data -------------------------------------------------------------------------------------------------------
 
 
-class TabularFormat(Model):
-    """How files are read as one table.
-
-    :param header: the first line of each delimited file has the column names.
-    :param path_glob: only files whose path below the data matches are read.
-    """
-
-    format: Literal["delimited", "parquet", "json_lines"]
-    separator: str = ","
-    header: bool = True
-    encoding: str = "utf8"
-    path_glob: str | None = None
-
-
 class StepOutputSource(Model):
     """What another step of the pipeline wrote: ``step`` is that step's key.
 
     :param tabular: the reader gets the files as a table.
+    :param operations: what is done to the table's rows, in order.
     """
 
     kind: Literal["step_output"] = "step_output"
     step: str
     output: str
     tabular: TabularFormat | None = None
+    operations: Operations = ()
 
 
 class DatastoreSource(Model):
@@ -153,21 +140,28 @@ class DatastoreSource(Model):
 
 
 class DatasetSource(Model):
-    """A v1 dataset: one or more places, each of which may be a glob.
+    """A v1 dataset: one or more places, each of which may be a glob, or what a database answers.
 
-    :param tabular: how the files of a ``tabular`` dataset are read.
+    :param dataset_type: what the script gets: files, or a table.
+    :param tabular: how the files are read as a table.
+    :param partition_format: of a dataset of files: how parts of a file's path become values to filter by.
+    :param operations: what is done to the files or rows, in order.
+    :param name: the registered name, :param version: the registered version.
     """
 
     kind: Literal["dataset"] = "dataset"
-    locations: tuple[DataLocation, ...]
+    locations: tuple[DataLocation, ...] = ()
+    query: SqlQuery | None = None
     dataset_type: Literal["file", "tabular"] = "file"
     tabular: TabularFormat | None = None
+    partition_format: str | None = None
+    operations: Operations = ()
     name: str | None = None
     version: int | None = None
 
 
 class ParameterSource(Model):
-    """A place chosen per run by a pipeline parameter of type ``datapath``."""
+    """Data chosen per run by a pipeline parameter of type ``datapath`` or ``dataset``."""
 
     kind: Literal["parameter"] = "parameter"
     name: str

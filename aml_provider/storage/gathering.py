@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 
 from aml_provider.spec.models import DataLocation
+from aml_provider.storage.backend_base import Item
 from aml_provider.storage.datastores import Store
-from aml_provider.storage.paths import glob_root, is_glob, normalized
+from aml_provider.storage.digests import BOOKKEEPING
+from aml_provider.storage.paths import glob_regex, glob_root, is_glob, normalized
 
 
 def is_single(locations: Sequence[DataLocation]) -> bool:
@@ -27,3 +32,94 @@ def gathered(store: Store, path: str) -> list[tuple[str, str]]:
     inside = len(above) + 1 if above else 0
     # A glob lists links that lead nowhere too.
     return [(item, item[inside:]) for item in found if store.exists(item)]
+
+
+#: Gives the store behind a datastore's name.
+StoreOf = Callable[[str], Store]
+
+
+@dataclass(frozen=True)
+class FoundFile:
+    """A file that is at a dataset's places.
+
+    :param name: what a step finds it by, below the folder that it is given.
+    """
+
+    store: Store
+    item: Item
+    name: str
+
+
+def units(stores: StoreOf, locations: Sequence[DataLocation]) -> list[tuple[str, str, str]]:
+    """``(datastore, path, name)`` of the files and folders that are gathered into one folder.
+
+    :raises FileNotFoundError: there is nothing at one of the places; its argument is the place.
+    """
+    found = []
+    for place in locations:
+        there = gathered(stores(place.datastore), place.path)
+        if not there:
+            raise FileNotFoundError(place)
+        found += [(place.datastore, path, inner) for path, inner in there]
+    return apart(found)
+
+
+def files_at(stores: StoreOf, locations: Sequence[DataLocation]) -> list[FoundFile]:
+    """Every file at the places, in their order, under the name that a step finds it by."""
+    if is_single(locations):
+        (place,) = locations
+        store = stores(place.datastore)
+        path = normalized(place.path, store.name)
+        items = _data(store.items(path), path)
+        above = path.rpartition("/")[0] if [item.path for item in items] == [path] else path
+        return [FoundFile(store, item, item.path[len(above) + 1 if above else 0 :]) for item in items]
+    below: dict[tuple[str, str, str], list[Item]] = {}
+    for place in locations:
+        store = stores(place.datastore)
+        path = normalized(place.path, store.name)
+        if is_glob(path):
+            regex, above = glob_regex(path), glob_root(path)
+            for item in _data(store.items(above), above):
+                if regex.fullmatch(item.path):
+                    below[store.name, item.path, item.path[len(above) + 1 if above else 0 :]] = [item]
+        else:
+            below[store.name, path, path.rpartition("/")[2]] = _data(store.items(path), path)
+    names = {unit[:2]: unit[2] for unit in apart(list(below))}
+    return list(
+        {
+            (datastore, item.path): FoundFile(stores(datastore), item, names[datastore, path] + item.path[len(path) :])
+            for (datastore, path, _), items in below.items()
+            for item in items
+        }.values()
+    )
+
+
+def _data(items: Sequence[Item], path: str) -> list[Item]:
+    """Those that are data: no links that lead nowhere, and not what runs keep in a datastore's root."""
+    here = bool(path)
+    return [i for i in items if i.size is not None and (here or i.path.partition("/")[0] not in BOOKKEEPING)]
+
+
+def apart(found: Sequence[tuple[str, str, str]]) -> list[tuple[str, str, str]]:
+    """Names in a gathered folder under which nothing hides anything else.
+
+    Files of two places may have one name. Then all of them are found under their paths below what the places have in
+    common, and below their datastores' names where there are several.
+
+    :param found: ``(datastore, path, name)`` of each file or folder.
+    """
+    if _is_apart([name for _, _, name in found]):
+        return list(found)
+    if len({store for store, _, _ in found}) > 1:
+        return [(store, path, f"{store}/{path}") for store, path, _ in found]
+    above = os.path.commonpath([f"/{path}".rpartition("/")[0] or "/" for _, path, _ in found]).strip("/")
+    inside = len(above) + 1 if above else 0
+    # A place that is given twice is there once.
+    return list(dict.fromkeys((store, path, path[inside:]) for store, path, _ in found))
+
+
+def _is_apart(names: Sequence[str]) -> bool:
+    """Whether no two of the names are the same or below one another."""
+    # What is at a datastore's root is there without a folder of its own.
+    below = sorted(f"{name}/" if name else "" for name in names)
+    return not any(after.startswith(before) for before, after in pairwise(below))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,8 +40,19 @@ class Registry:
         """``(version, record)`` of every version, the newest last."""
         return _read(self.folder / folder_name(name))
 
-    def add(self, name: str, record: dict[str, Any]) -> int:
-        """Register a new version; its number."""
+    def files(self, name: str, version: int) -> dict[str, tuple[str, int]] | None:
+        """The files of a version as they were when it was registered; ``None``: nobody has written that down."""
+        try:
+            text = (self.folder / folder_name(name) / f"{version}.files").read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return None
+        return {file: (digest, size) for file, (digest, size) in json.loads(text).items()}
+
+    def add(self, name: str, record: dict[str, Any], files: Mapping[str, tuple[str, int]] | None = None) -> int:
+        """Register a new version; its number.
+
+        :param files: its files, each with digest and size.
+        """
         folder = self.folder / folder_name(name)
         folder.mkdir(parents=True, exist_ok=True)
         while True:
@@ -55,6 +67,9 @@ class Registry:
                 continue
             finally:
                 part.unlink()
+            if files is not None:
+                part.write_text(json.dumps(files, sort_keys=True), encoding="utf-8")
+                part.rename(folder / f"{version}.files")
             return version
 
 

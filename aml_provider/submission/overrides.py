@@ -84,14 +84,33 @@ def parsed(parameter: Parameter, text: str) -> Any:
             if not isinstance(value, dict) or not isinstance(value.get("datastore"), str):
                 raise ValueError
             return {"datastore": value["datastore"], "path": str(value.get("path", ""))}
+        if parameter.type is ParameterType.DATASET:
+            return _dataset(text)
     except (ValueError, KeyError):
-        expected = (
-            'a data path like datastore:folder or {"datastore": "...", "path": "..."}'
-            if parameter.type is ParameterType.DATAPATH
-            else f"of type {parameter.type.value}, like {parameter.default!r}"
-        )
+        expected = _EXPECTED.get(parameter.type, f"of type {parameter.type.value}, like {parameter.default!r}")
         raise ParameterError(f"pipeline parameter {parameter.name!r} must be {expected}, not {text!r}") from None
     return text
+
+
+_EXPECTED = {
+    ParameterType.DATAPATH: 'a data path like datastore:folder or {"datastore": "...", "path": "..."}',
+    ParameterType.DATASET: "a registered dataset like titanic or titanic:2, or a data path like datastore:folder",
+}
+
+
+def _dataset(text: str) -> dict[str, Any]:
+    """``name``, ``name:version``, ``datastore:path`` or JSON."""
+    if text.lstrip().startswith("{"):
+        value = json.loads(text)
+        if not any(key in value for key in ("name", "datastore", "locations", "query")):
+            raise ValueError
+        return dict(value)
+    name, _, version = text.partition(":")
+    if not name:
+        raise ValueError
+    if version.isdigit():
+        return {"name": name, "version": int(version)}
+    return _datapath(text) if version else {"name": name}
 
 
 def _datapath(text: str) -> dict[str, str]:

@@ -15,6 +15,17 @@ DATAPATH_SCHEMA: dict[str, Any] = {
     "additionalProperties": False,
 }
 
+DATASET_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "name": {"type": "string"},
+        "version": {"type": ["integer", "string"]},
+        "datastore": {"type": "string"},
+        "path": {"type": "string"},
+        "locations": {"type": "array"},
+    },
+    "anyOf": [{"required": [key]} for key in ("name", "datastore", "locations", "query")],
+}
 
 OPTION_SCHEMAS: dict[str, dict[str, Any]] = {
     "regenerate_outputs": {
@@ -43,5 +54,8 @@ def _param(parameter: Parameter, default: Any) -> Param:
     title = parameter.name
     if parameter.type is ParameterType.DATAPATH:
         return Param(default, title=title, description="A path in a datastore", **DATAPATH_SCHEMA)
+    if parameter.type is ParameterType.DATASET:
+        said = "A registered dataset (name, version), or a path in a datastore (datastore, path)"
+        return Param(default, title=title, description=said, **DATASET_SCHEMA)
     types: Any = parameter.type.value
     return Param(default, type=types if default is not None else [types, "null"], title=title)

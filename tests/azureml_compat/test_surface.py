@@ -56,7 +56,6 @@ ABSENT: dict[str, set[str]] = {
     "EnvironmentDefinition": {"label", "add_private_pip_wheel"},
     "PipelineStep": {"create_node", "validate_arguments", "resolve_input_arguments", "create_module_def",
                      "create_input_output_bindings", "get_source_directory"},
-    "TabularDatasetFactory": {"register_pandas_dataframe", "register_spark_dataframe", "register_dask_dataframe"},
 }  # fmt: skip
 for _step in ("PythonScriptStep", "CommandStep"):
     ABSENT[_step] = ABSENT["PipelineStep"]

@@ -244,7 +244,7 @@ def test_tabular_datasets_say_how_they_are_read(ws, step, build) -> None:
     assert isinstance(read.source, DatasetSource)
     assert read.source.dataset_type == "tabular"
     assert read.source.tabular is not None
-    assert (read.source.tabular.separator, read.source.tabular.header) == ("\t", False)
+    assert (read.source.tabular.separator, read.source.tabular.header) == ("\t", "none")
     assert read.mode is DataMode.DIRECT
 
 
@@ -280,7 +280,8 @@ def test_a_dataset_chosen_per_run(ws, step, build) -> None:
     chosen = DatasetConsumptionConfig("given", PipelineParameter("which", dataset)).as_mount()
     spec = build(step("prep", ["--in", chosen], inputs=[chosen]))
     assert spec.steps[0].inputs[0].source == ParameterSource(name="which")
-    assert spec.parameters[0].type is ParameterType.DATAPATH
+    assert spec.parameters[0].type is ParameterType.DATASET
+    assert DatasetSource(**spec.parameters[0].default) == dataset.source
 
 
 # --- parameters, environment, compute -------------------------------------------------------------------------------

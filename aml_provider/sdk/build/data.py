@@ -10,7 +10,7 @@ from aml_provider.sdk.build.parameters import Parameters
 from aml_provider.sdk.consumption import DatasetConsumptionConfig
 from aml_provider.sdk.data_reference import DataReference
 from aml_provider.sdk.datapath import DataPath, DataPathComputeBinding
-from aml_provider.sdk.datasets import AbstractDataset, _no_window
+from aml_provider.sdk.datasets import AbstractDataset
 from aml_provider.sdk.identity import Identity, default_reference_name
 from aml_provider.sdk.outputs import OutputDatasetConfig, OutputFileDatasetConfig, OutputTabularDatasetConfig
 from aml_provider.sdk.parameter import PipelineParameter
@@ -293,6 +293,12 @@ class StepData:
     def _named_dataset(
         self, name: str, source: Source, mode: str, path_on_compute: str | None, generated: bool = False
     ) -> StepInput:
+        if mode in ("mount", "download") and _has_rows_only(source):
+            raise self._error(
+                f"dataset input {name!r} is a table with operations, so its files are not its rows: use it without "
+                f"as_{mode}() (the script then gets a table), or make files of it with to_csv_files() or "
+                "to_parquet_files() first."
+            )
         return StepInput(
             name=name,
             generated=generated,
@@ -330,14 +336,8 @@ class StepData:
             declared = PipelineParameter(parameter, dataset)
             self._parameters.use(declared, self._step.name)
             return ParameterSource(name=parameter)
-        _no_window(dataset, f"Step {self._step.name!r}")
-        return DatasetSource(
-            locations=dataset.locations,
-            dataset_type=dataset.DATASET_TYPE,
-            tabular=dataset.tabular,
-            name=dataset.name,
-            version=dataset.version,
-        )
+        source: DatasetSource = dataset.source
+        return source
 
     def _bound_path(self, path: Any, binding: DataPathComputeBinding) -> StepInput:
         if isinstance(path, PipelineParameter):
@@ -365,7 +365,19 @@ class StepData:
             step=self._names.keys[producer],
             output=self._names.outputs[item.identity],
             tabular=getattr(item, "tabular", None),
+            operations=getattr(item, "operations", ()),
         )
+
+
+def _has_rows_only(source: Source) -> bool:
+    """Whether only reading it as a table gives what it is."""
+    if isinstance(source, StepOutputSource):
+        return source.tabular is not None and bool(source.operations)
+    return (
+        isinstance(source, DatasetSource)
+        and source.dataset_type == "tabular"
+        and (bool(source.operations) or source.query is not None)
+    )
 
 
 def _keys(item: Any) -> list[Any]:

@@ -18,6 +18,7 @@ _PYTHON = {
     ParameterType.NUMBER: "float",
     ParameterType.BOOLEAN: "bool",
     ParameterType.DATAPATH: "DataPath",
+    ParameterType.DATASET: "Dataset",
 }
 
 
@@ -48,24 +49,28 @@ class Parameters:
 
 def _default(parameter: PipelineParameter) -> Any:
     if parameter.type is ParameterType.DATAPATH:
-        return _location(parameter.name, parameter.default_value)
+        return _location(parameter.default_value)
+    if parameter.type is ParameterType.DATASET:
+        return _dataset(parameter.default_value)
     return parameter.default_value
 
 
-def _location(name: str, value: Any) -> dict[str, str]:
-    if isinstance(value, PipelineDataset):
-        value = value.dataset
-    if isinstance(value, AbstractDataset):
-        if len(value.locations) != 1:
-            raise PipelineError(
-                f"Pipeline parameter {name!r}: a dataset of {len(value.locations)} places cannot be a parameter's "
-                "value in this version; use a dataset of one place, which may be a pattern."
-            )
-        return {"datastore": value.locations[0].datastore, "path": value.locations[0].path}
+def _location(value: Any) -> dict[str, str]:
     if isinstance(value, DataPath):
         store, path = value.location
         return {"datastore": store, "path": path}
     return {"datastore": str(value["datastore"]), "path": str(value.get("path", ""))}
+
+
+def _dataset(value: Any) -> dict[str, Any]:
+    """A dataset as JSON. A mere place is read as the parameter's default is."""
+    if isinstance(value, PipelineDataset):
+        value = value.dataset
+    if isinstance(value, AbstractDataset):
+        from aml_provider.datasets.records import to_value
+
+        return to_value(value.source)
+    return _location(value) if isinstance(value, DataPath) or "datastore" in value else dict(value)
 
 
 def submitted_values(declared: tuple[Parameter, ...], values: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -94,8 +99,11 @@ def _checked(parameter: Parameter, value: Any) -> Any:
         ParameterType.INTEGER: isinstance(value, int) and not isinstance(value, bool),
         ParameterType.NUMBER: isinstance(value, (int, float)) and not isinstance(value, bool),
         ParameterType.BOOLEAN: isinstance(value, bool),
-        ParameterType.DATAPATH: isinstance(value, (DataPath, AbstractDataset, PipelineDataset))
+        ParameterType.DATAPATH: isinstance(value, DataPath)
         or (isinstance(value, dict) and isinstance(value.get("datastore"), str)),
+        ParameterType.DATASET: isinstance(value, (DataPath, AbstractDataset, PipelineDataset))
+        or (isinstance(value, dict) and any(isinstance(value.get(key), str) for key in ("datastore", "name")))
+        or (isinstance(value, dict) and ("locations" in value or "query" in value)),
     }[kind]
     if not fits:
         raise ParameterError(
@@ -104,4 +112,6 @@ def _checked(parameter: Parameter, value: Any) -> Any:
         )
     if kind is ParameterType.NUMBER:
         return float(value)
-    return _location(parameter.name, value) if kind is ParameterType.DATAPATH else value
+    if kind is ParameterType.DATASET:
+        return _dataset(value)
+    return _location(value) if kind is ParameterType.DATAPATH else value

@@ -38,4 +38,8 @@ _made: dict[str, Any] = {}
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name == "Dataset":
+        from aml_runtime.datasets import Dataset  # type: ignore[import-not-found]
+
+        return Dataset
     return _made.setdefault(name, placeholder(name, __name__))
