@@ -11,6 +11,7 @@ from blake3 import blake3
 FORMAT = "aml-fingerprint-1"
 # Made once: a plan of a thousand steps spells a thousand structures.
 _ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
+_NESTED = (dict, list, tuple)
 
 
 def canonical(value: Any) -> bytes:
@@ -30,14 +31,15 @@ def digest(value: Any) -> str:
 
 
 def _check_keys(value: Any) -> None:
-    # json would write the key 1 as "1".
-    if isinstance(value, dict):
-        for key, inner in value.items():
-            if type(key) is not str:
-                raise TypeError(f"the key {key!r} is not text")
-            if type(inner) in (dict, list, tuple):
-                _check_keys(inner)
-    elif isinstance(value, (list, tuple)):
-        for inner in value:
-            if type(inner) in (dict, list, tuple):
-                _check_keys(inner)
+    # json would write the key 1 as "1". A loop, because calls are most of what a recursion costs here.
+    waiting = [value]
+    while waiting:
+        inside = waiting.pop()
+        if isinstance(inside, dict):
+            for key in inside:
+                if type(key) is not str:
+                    raise TypeError(f"the key {key!r} is not text")
+            inside = inside.values()
+        elif not isinstance(inside, _NESTED):
+            continue
+        waiting += [inner for inner in inside if isinstance(inner, _NESTED)]

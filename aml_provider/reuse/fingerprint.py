@@ -78,7 +78,8 @@ class Fingerprinter:
         :raises StepError: its source directory is too big.
         """
         step = run.step
-        code = self._code(step)
+        include = self._binding.reuse_of(step).include
+        code = self._code(step, include)
         environment, environment_digest = self._environment(step)
         used: dict[str, Any] = {}
         parts = {
@@ -98,7 +99,7 @@ class Fingerprinter:
         details = {
             "parameters": used,
             "source_directory": step.source_directory,
-            "include": list(self._binding.reuse_of(step).include),
+            "include": list(include),
             "unnamed_outputs": [o.name for o in step.outputs if o.generated],
         }
         if len(parts["inputs"]) < len(step.inputs) or len(parts["outputs"]) < len(step.outputs):
@@ -108,7 +109,7 @@ class Fingerprinter:
         key = digest({**parts, "environment": environment_digest})
         return Fingerprint(key, parts, details, code.files if code else {}, environment.image, notes)
 
-    def _code(self, step: Step) -> Code | None:
+    def _code(self, step: Step, include: tuple[str, ...]) -> Code | None:
         """The identity of the step's snapshot, ``None`` when it has no code."""
         where = step.source_directory
         if where not in self._directories:
@@ -116,7 +117,7 @@ class Fingerprinter:
         directory = self._directories[where]
         if directory is None:
             return None
-        return self._sources.of(step, directory, self._binding.reuse_of(step).include)
+        return self._sources.of(step, directory, include)
 
     def _environment(self, step: Step) -> tuple[EnvironmentIdentity, str]:
         """What the step finds where it runs, and the digest of that.

@@ -136,11 +136,12 @@ class Planner:
         :raises PipelineError: ``assume_unchanged`` names a step that the pipeline does not have.
         """
         spec = self._binding.spec
+        upstream = {s.key: s.upstream for s in spec.steps}
         check_step_names(spec, self._options.assume_unchanged)
         self._pins = self.index.pins()
         # In waves: the index may be far away, and one question about many steps is answered faster than many.
-        for wave in _waves(spec.steps):
-            asked = {s.key: self._before_index(s) for s in wave}
+        for wave in _waves(spec.steps, upstream):
+            asked = {s.key: self._before_index(s, upstream[s.key]) for s in wave}
             keys = [f.key for f in asked.values() if isinstance(f, Fingerprint)]
             records = self.index.read_many(keys)
             for step in wave:
@@ -167,11 +168,11 @@ class Planner:
 
     # --- what comes before the index ------------------------------------------------------------------------
 
-    def _before_index(self, step: Step) -> Decision | Fingerprint:
+    def _before_index(self, step: Step, upstream: Sequence[str]) -> Decision | Fingerprint:
         decided = self._overridden(step)
         if decided is not None:
             return decided
-        running = [up for up in step.upstream if self._decisions[up].verdict is not Verdict.REUSE]
+        running = [up for up in upstream if self._decisions[up].verdict is not Verdict.REUSE]
         if running:
             names = ", ".join(repr(self._binding.steps[up].name) for up in running[:3])
             more = f" and {len(running) - 3} more" if len(running) > 3 else ""
@@ -259,9 +260,8 @@ class Planner:
         return None
 
 
-def _waves(steps: Sequence[Step]) -> Iterable[list[Step]]:
+def _waves(steps: Sequence[Step], upstream: Mapping[str, Sequence[str]]) -> Iterable[list[Step]]:
     """The steps in groups, each of which only needs what is in the groups before it."""
-    upstream = {s.key: s.upstream for s in steps}
     order = topological_order(list(upstream), upstream)
     assert order is not None, "a pipeline that is built or read is checked for circles"
     levels: dict[str, int] = {}
