@@ -12,7 +12,7 @@ from aml_provider.storage.azure import AzureObjects
 from aml_provider.storage.objects import ObjectInfo
 
 from .checksums import of_identity
-from .ends import PART_BYTES, End, Entry, Folder, Landing, Part, Refused
+from .ends import PART_BYTES, Bytes, End, Entry, Folder, Landing, Part, Refused
 from .errors import ChangedError
 from .names import no_object_name
 
@@ -59,7 +59,7 @@ class AzureEnd(End):
             if item.path[start:]:
                 yield _entry(item.path[start:], item.size, item.identity)
 
-    def read(self, entry: Entry, start: int, end: int) -> bytes:
+    def read(self, entry: Entry, start: int, end: int) -> Bytes:
         if start == end:
             return b""
         doing, etag = f"reading {self.path(entry.path)!r}", entry.inner[0] if entry.inner else None
@@ -83,7 +83,7 @@ class AzureEnd(End):
             return "has a control character in its name, which the destination cannot list"
         return no_object_name(key, NAME_CHARACTERS, characters=True)
 
-    def put(self, path: str, data: bytes, md5: bytes, note: Callable[[str], None]) -> None:
+    def put(self, path: str, data: Bytes, md5: bytes, note: Callable[[str], None]) -> None:
         self._ask(f"writing {self.path(path)!r}", _put, self.key(path), data, md5, self.verify)
         note(_mark(f"md5:{md5.hex()}:{len(data)}"))
 
@@ -129,7 +129,7 @@ class _AzureLanding(Landing):
     def _id(self, number: int) -> str:
         return base64.b64encode(f"{self.token['blocks']}-{number:06d}".encode()).decode()
 
-    def write(self, number: int, offset: int, data: bytes, md5: bytes) -> str:
+    def write(self, number: int, offset: int, data: Bytes, md5: bytes) -> str:
         block = self._id(number)
         doing = f"writing {self._end.path(self._path)!r}"
         self._end._ask(doing, _staged, self._end.key(self._path), block, data, md5, self._end.verify)
@@ -179,19 +179,19 @@ async def _content(objects: AzureObjects, key: str, start: int, end: int, etag: 
         raise
 
 
-async def _put(objects: AzureObjects, key: str, data: bytes, md5: bytes, verify: bool) -> None:
+async def _put(objects: AzureObjects, key: str, data: Bytes, md5: bytes, verify: bool) -> None:
     from azure.storage.blob import ContentSettings
 
     # With the checksum of the request the service refuses what arrives with another one; it keeps the other.
     kept = ContentSettings(content_md5=bytearray(md5))
     await objects._container.upload_blob(
-        key, data, overwrite=True, content_settings=kept, validate_content=verify, max_concurrency=1
+        key, bytes(data), overwrite=True, content_settings=kept, validate_content=verify, max_concurrency=1
     )
 
 
-async def _staged(objects: AzureObjects, key: str, block: str, data: bytes, md5: bytes, verify: bool) -> None:
+async def _staged(objects: AzureObjects, key: str, block: str, data: Bytes, md5: bytes, verify: bool) -> None:
     headers = {"headers": {"Content-MD5": base64.b64encode(md5).decode()}} if verify else {}
-    await objects._container.get_blob_client(key).stage_block(block, data, **headers)
+    await objects._container.get_blob_client(key).stage_block(block, bytes(data), **headers)
 
 
 async def _committed(objects: AzureObjects, key: str, blocks: list[str], whole: str | None) -> str:

@@ -55,7 +55,7 @@ def of_identity(identity: str | None) -> Checksum | None:
     return None
 
 
-def computed(read: Callable[[int, int], bytes], size: int, shape: Checksum, piece: int = 8 << 20) -> Checksum:
+def computed(read: Callable[[int, int], Any], size: int, shape: Checksum, piece: int = 8 << 20) -> Checksum:
     """The checksum of a content, made in the way that ``shape`` was made.
 
     :param read: gives the bytes from one place to another.

@@ -13,6 +13,8 @@ from aml_provider.storage.faults import Origin
 from .checksums import Checksum
 
 R = TypeVar("R")
+#: The content of a part.
+Bytes = bytes | bytearray | memoryview
 
 PART_BYTES = 8 << 20
 
@@ -75,7 +77,7 @@ class Landing(ABC):
     readable: bool = False
 
     @abstractmethod
-    def write(self, number: int, offset: int, data: bytes, md5: bytes) -> str:
+    def write(self, number: int, offset: int, data: Bytes, md5: bytes) -> str:
         """Take a part, which is checked as it arrives; doing it again replaces it.
 
         :param number: counted from 0.
@@ -100,7 +102,7 @@ class Landing(ABC):
         """The receipts of the parts that the store still has; ``None``: it has what it has confirmed."""
         return None
 
-    def read_back(self, start: int, end: int) -> bytes:
+    def read_back(self, start: int, end: int) -> Bytes:
         """What has arrived, where that is :attr:`readable`."""
         raise NotImplementedError
 
@@ -170,13 +172,13 @@ class End(ABC):
         """Everything below, in any order; the folders only where the store has such things."""
 
     @abstractmethod
-    def read(self, entry: Entry, start: int, end: int) -> bytes:
+    def read(self, entry: Entry, start: int, end: int) -> Bytes:
         """A part of a file, all of it.
 
         :raises ChangedError: the file is not any more what the entry says.
         """
 
-    def stream(self, entry: Entry, part_bytes: int) -> Iterator[bytes]:
+    def stream(self, entry: Entry, part_bytes: int) -> Iterator[Bytes]:
         """A file from its beginning, in parts, of which only the last may be smaller."""
         size = entry.size or 0
         for start in range(0, size, part_bytes):
@@ -208,7 +210,7 @@ class End(ABC):
         return None
 
     @abstractmethod
-    def put(self, path: str, data: bytes, md5: bytes, note: Callable[[str], None]) -> None:
+    def put(self, path: str, data: Bytes, md5: bytes, note: Callable[[str], None]) -> None:
         """Write a small file, whole or not at all; parameters as for :class:`Landing`.
 
         :raises CorruptError: what arrived is not what was sent.

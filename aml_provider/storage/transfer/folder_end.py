@@ -14,13 +14,14 @@ from typing import Any
 from aml_provider.storage.digests import BOOKKEEPING
 from aml_provider.storage.paths import PART_PREFIX
 
-from .ends import End, Entry, Folder, Landing, Part, Refused
+from .ends import Bytes, End, Entry, Folder, Landing, Part, Refused
 from .errors import ChangedError, CorruptError
-from .local_copy import copy_content
+from .local_copy import copy_content, holds, read_apart, read_at
 from .names import no_file_name
 
 # Two changes within a clock's tick leave the same mark.
 _SETTLED_SECONDS = 2.0
+_APART_BYTES = 1 << 20
 # A part this old was left by a process that is gone.
 _LEFT_SECONDS = 24 * 3600
 _KINDS = {stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}
@@ -91,11 +92,11 @@ class FolderEnd(End):
                     else:
                         yield _entry(inner, entry.path, entry.stat(follow_symlinks=False))
 
-    def read(self, entry: Entry, start: int, end: int) -> bytes:
+    def read(self, entry: Entry, start: int, end: int) -> Bytes:
         full, stamp = entry.inner
         descriptor = self.opened(entry)
         try:
-            data = _read(descriptor, start, end)
+            data = (read_at if end - start < _APART_BYTES else read_apart)(descriptor, start, end)
             # After the reading: what was read before a change is what the entry says.
             if len(data) != end - start or _stamp(os.fstat(descriptor)) != stamp:
                 raise ChangedError(f"{full} was changed while it was read")
@@ -127,7 +128,7 @@ class FolderEnd(End):
     def refusal(self, path: str) -> str | None:
         return no_file_name(path, self.full(path))
 
-    def put(self, path: str, data: bytes, md5: bytes, note: Callable[[str], None]) -> None:
+    def put(self, path: str, data: Bytes, md5: bytes, note: Callable[[str], None]) -> None:
         self._write(path, 0o666, note, lambda target: _write_all(target, data, self.verify))
 
     def copy_within(self, entry: Entry, source: End, path: str, moved: Callable[[int], None]) -> str | None:
@@ -222,13 +223,13 @@ class _FolderLanding(Landing):
         self._final = end.full(path)
         self.part = f"{os.path.dirname(self._final)}/{token['name']}"
 
-    def write(self, number: int, offset: int, data: bytes, md5: bytes) -> str:
+    def write(self, number: int, offset: int, data: Bytes, md5: bytes) -> str:
         target = os.open(self.part, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
         try:
             done = 0
             while done < len(data):
                 done += os.pwrite(target, memoryview(data)[done:], offset + done)
-            if self._end.verify and _read(target, offset, offset + len(data)) != data:
+            if self._end.verify and not holds(target, offset, data):
                 raise CorruptError("what was written is not what was sent")
         finally:
             os.close(target)
@@ -243,10 +244,10 @@ class _FolderLanding(Landing):
         with suppress(FileNotFoundError):
             os.unlink(self.part)
 
-    def read_back(self, start: int, end: int) -> bytes:
+    def read_back(self, start: int, end: int) -> Bytes:
         descriptor = os.open(self.part, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            return _read(descriptor, start, end)
+            return read_at(descriptor, start, end)
         finally:
             os.close(descriptor)
 
@@ -283,18 +284,11 @@ def _inside(path: str, folder: str) -> bool:
     return path == folder or path.startswith(folder.rstrip("/") + "/")
 
 
-def _read(descriptor: int, start: int, end: int) -> bytes:
-    data = os.pread(descriptor, end - start, start)
-    while len(data) < end - start and (more := os.pread(descriptor, end - start - len(data), start + len(data))):
-        data += more
-    return data
-
-
-def _write_all(target: int, data: bytes, verify: bool) -> None:
+def _write_all(target: int, data: Bytes, verify: bool) -> None:
     view = memoryview(data)
     while view:
         view = view[os.write(target, view) :]
-    if verify and _read(target, 0, len(data)) != data:
+    if verify and not holds(target, 0, data):
         raise CorruptError("what was written is not what was sent")
 
 

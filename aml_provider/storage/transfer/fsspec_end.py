@@ -9,7 +9,7 @@ from aml_provider.storage.backend_base import Item
 
 from .checksums import md5 as md5_of
 from .checksums import of_identity
-from .ends import End, Entry, Folder, Landing, Part, Refused
+from .ends import Bytes, End, Entry, Folder, Landing, Part, Refused
 from .errors import ChangedError, CorruptError
 from .names import no_object_name
 
@@ -39,7 +39,7 @@ class FsspecEnd(End):
             if item.path[start:]:
                 yield _entry(item.path[start:], item)
 
-    def read(self, entry: Entry, start: int, end: int) -> bytes:
+    def read(self, entry: Entry, start: int, end: int) -> Bytes:
         if start == end:
             return b""
         place = self.path(entry.path)
@@ -61,9 +61,9 @@ class FsspecEnd(End):
     def refusal(self, path: str) -> str | None:
         return no_object_name(self.path(path), KEY_BYTES)
 
-    def put(self, path: str, data: bytes, md5: bytes, note: Callable[[str], None]) -> None:
+    def put(self, path: str, data: Bytes, md5: bytes, note: Callable[[str], None]) -> None:
         place = self.path(path)
-        self._do(f"writing {place!r}", lambda b: b.filesystem.pipe_file(b.full(place), data))
+        self._do(f"writing {place!r}", lambda b: b.filesystem.pipe_file(b.full(place), bytes(data)))
         self._check(path, [Part(0, md5, "")], md5.hex(), len(data) or 1, note)
 
     def begin(self, path: str, size: int | None, part_bytes: int) -> Landing:
@@ -114,7 +114,7 @@ class _FsspecLanding(Landing):
         place = end.path(path)
         self._file = end._do(self._doing, lambda b: b.filesystem.open(b.full(place), "wb", block_size=part_bytes))
 
-    def write(self, number: int, offset: int, data: bytes, md5: bytes) -> str:
+    def write(self, number: int, offset: int, data: Bytes, md5: bytes) -> str:
         self._end._do(self._doing, lambda _: self._file.write(data))
         return ""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import mmap
 import os
 import queue
 import threading
@@ -62,7 +63,7 @@ def _copy_small(source: int, target: int, size: int, verify: bool) -> None:
     view = memoryview(data)
     while view:
         view = view[os.write(target, view) :]
-    if verify and _read(target, 0, size) != data:
+    if verify and read_at(target, 0, size) != data:
         raise CorruptError("what was written is not what was read")
 
 
@@ -118,11 +119,34 @@ def _by_hand(source: int, target: int, at: int, count: int) -> int:
     return done
 
 
-def _read(descriptor: int, start: int, end: int) -> bytes:
+def read_at(descriptor: int, start: int, end: int) -> bytes:
+    """The bytes of an open file from one place to another; fewer when it ends before."""
     data = os.pread(descriptor, end - start, start)
     while len(data) < end - start and (more := os.pread(descriptor, end - start - len(data), start + len(data))):
         data += more
     return data
+
+
+def read_apart(descriptor: int, start: int, end: int) -> memoryview:
+    """The same in memory of its own, which the system has back when nobody needs it any more.
+
+    What many threads allocate and free as usual stays with the process, for each of them.
+    """
+    view = memoryview(mmap.mmap(-1, end - start))
+    at = 0
+    while at < len(view) and (count := os.preadv(descriptor, [view[at:]], start + at)):
+        at += count
+    return view[:at]
+
+
+def holds(descriptor: int, start: int, data: bytes | bytearray | memoryview) -> bool:
+    """Whether an open file has this content at a place."""
+    view = memoryview(data)
+    for at in range(0, len(view), _PIECE):
+        piece = bytes(view[at : at + _PIECE])
+        if read_at(descriptor, start + at, start + at + len(piece)) != piece:
+            return False
+    return True
 
 
 class _Checker:
@@ -158,7 +182,7 @@ class _Checker:
     def _compare(self, start: int, end: int) -> None:
         for at in range(start, end, _PIECE):
             stop = min(at + _PIECE, end)
-            if _read(self._source, at, stop) != _read(self._target, at, stop):
+            if read_at(self._source, at, stop) != read_at(self._target, at, stop):
                 raise CorruptError("what was written is not what was read")
 
 
@@ -166,6 +190,6 @@ def same_content(one: int, other: int, size: int) -> bool:
     """Whether two open files of this size hold the same."""
     for at in range(0, size, _PIECE):
         stop = min(at + _PIECE, size)
-        if _read(one, at, stop) != _read(other, at, stop):
+        if read_at(one, at, stop) != read_at(other, at, stop):
             return False
     return True

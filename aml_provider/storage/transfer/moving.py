@@ -13,7 +13,7 @@ from aml_provider.storage.faults import DatastoreError, Reason
 from .checksums import Checksum, WholeHash, computed, md5, of_parts
 from .compare import is_same
 from .crew import Budget, Crew
-from .ends import End, Entry, Landing, Part
+from .ends import Bytes, End, Entry, Landing, Part
 from .errors import ChangedError, CorruptError, TransferError, of_disk
 from .journal import Arrived, Begun, Journal, packed
 from .options import Options, Overwrite
@@ -191,7 +191,7 @@ class Mover:
         whole, size = hashlib.md5(usedforsecurity=False), 0
         parts: list[Part] = []
         try:
-            piece: bytes | None = first
+            piece: Bytes | None = first
             while piece:
                 whole.update(piece)
                 digest = md5(piece)
@@ -370,6 +370,7 @@ class BigMove:
         mover, (start, end) = self._mover, self._range(number)
         there = self._parts.get(number)
         if there is not None:
+            data: Bytes
             if self._landing.readable:
                 data = self._landing.read_back(start, end)
             else:
@@ -390,7 +391,7 @@ class BigMove:
             mover.journal.note_part(self._job.target, part)
         self._moved(end - start)
 
-    def _sent(self, number: int, start: int, data: bytes, digest: bytes) -> str:
+    def _sent(self, number: int, start: int, data: Bytes, digest: bytes) -> str:
         """Send a part; one that arrives damaged is sent again."""
         for attempt in range(1, TRIES + 1):
             try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import errno
+import io
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -12,7 +13,7 @@ from aml_provider.storage.objects import ObjectInfo
 from aml_provider.storage.s3 import S3Objects
 
 from .checksums import Checksum, of_identity, of_parts
-from .ends import End, Entry, Folder, Landing, Part, Refused
+from .ends import Bytes, End, Entry, Folder, Landing, Part, Refused
 from .errors import ChangedError, CorruptError
 from .names import no_object_name
 
@@ -21,6 +22,9 @@ KEY_BYTES = 1024
 # tag, whoever has written it.
 _PART = 16 << 20
 _MOST_PARTS = 9_000
+_PIECE = 1 << 20
+# How often what breaks off is asked for again.
+_TRIES = 5
 _CHANGED = ("PreconditionFailed", "412")
 _GONE = ("NoSuchKey", "404")
 # Bigger objects are copied by the store in parts.
@@ -66,15 +70,15 @@ class S3End(End):
             if item.path[start:]:
                 yield _of_item(item.path[start:], item)
 
-    def read(self, entry: Entry, start: int, end: int) -> bytes:
+    def read(self, entry: Entry, start: int, end: int) -> Bytes:
         if start == end:
             return b""
         key = self.key(entry.path)
         arguments = {"Range": f"bytes={start}-{end - 1}"}
         if entry.mark:
             arguments["IfMatch"] = f'"{entry.mark}"'
-        data: bytes | None = self._ask(f"reading {self.path(entry.path)!r}", _content, key, arguments)
-        if data is None or len(data) != end - start:
+        data: bytearray | None = self._ask(f"reading {self.path(entry.path)!r}", _content, key, end - start, arguments)
+        if data is None:
             raise ChangedError(f"{self.path(entry.path)!r} was changed or removed while it was read")
         return data
 
@@ -99,8 +103,8 @@ class S3End(End):
             return "has a name of which the client of S3 takes a part for the number of a version"
         return no_object_name(key, KEY_BYTES)
 
-    def put(self, path: str, data: bytes, md5: bytes, note: Callable[[str], None]) -> None:
-        answer = self._call("writing", path, "put_object", Body=data, **self._checked(md5))
+    def put(self, path: str, data: Bytes, md5: bytes, note: Callable[[str], None]) -> None:
+        answer = self._call("writing", path, "put_object", Body=_Body(data), **self._checked(md5))
         note(self._tag(answer, md5.hex()))
 
     def begin(self, path: str, size: int | None, part_bytes: int) -> Landing:
@@ -198,14 +202,14 @@ class _S3Landing(Landing):
         self._part_bytes = part_bytes
         self.token = {**token, "part_bytes": part_bytes}
 
-    def write(self, number: int, offset: int, data: bytes, md5: bytes) -> str:
+    def write(self, number: int, offset: int, data: Bytes, md5: bytes) -> str:
         answer = self._end._call(
             "writing",
             self._path,
             "upload_part",
             UploadId=self._upload,
             PartNumber=number + 1,
-            Body=data,
+            Body=_Body(data),
             **self._end._checked(md5),
         )
         self._end._tag(answer, md5.hex())
@@ -263,13 +267,62 @@ async def _called(objects: S3Objects, method: str, arguments: dict[str, Any]) ->
     return await objects._call(method, **arguments)
 
 
-async def _content(objects: S3Objects, key: str, arguments: dict[str, str]) -> bytes | None:
-    try:
-        return (await objects._read(key, **arguments))[0]
-    except OSError as error:
-        if _code(error) in (*_CHANGED, *_GONE, "InvalidRange") or error.errno == errno.EINVAL:
-            return None
-        raise
+async def _content(objects: S3Objects, key: str, size: int, arguments: dict[str, str]) -> bytearray | None:
+    """A part of an object, in memory once; ``None``: it is not what it was."""
+    from s3fs.core import S3_RETRYABLE_ERRORS
+
+    for attempt in range(1, _TRIES + 1):
+        try:
+            answer = await objects._call("get_object", Key=key, **arguments)
+            return await _filled(answer["Body"], size)
+        except S3_RETRYABLE_ERRORS:
+            # The connection broke off in the middle.
+            if attempt == _TRIES:
+                raise
+        except OSError as error:
+            if _code(error) in (*_CHANGED, *_GONE, "InvalidRange") or error.errno == errno.EINVAL:
+                return None
+            raise
+    raise AssertionError("unreachable")
+
+
+async def _filled(body: Any, size: int) -> bytearray | None:
+    data, at = bytearray(size), 0
+    async with body:
+        while piece := await body.read(_PIECE):
+            if at + len(piece) > size:
+                return None
+            data[at : at + len(piece)] = piece
+            at += len(piece)
+    return data if at == size else None
+
+
+class _Body(io.RawIOBase):
+    """Bytes that are sent piece by piece: given as a whole, the client library would copy them first."""
+
+    def __init__(self, data: Bytes) -> None:
+        self._data = memoryview(data)
+        self._at = 0
+
+    def read(self, size: int = -1) -> bytes:
+        end = len(self._data) if size is None or size < 0 else self._at + size
+        found = bytes(self._data[self._at : end])
+        self._at += len(found)
+        return found
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: len(self._data)}[whence]
+        self._at = max(0, start + offset)
+        return self._at
+
+    def tell(self) -> int:
+        return self._at
+
+    def seekable(self) -> bool:
+        return True
+
+    def readable(self) -> bool:
+        return True
 
 
 def _entry(path: str, info: ObjectInfo) -> Entry:

@@ -13,7 +13,7 @@ from typing import Any
 from aml_provider.storage.digests import BOOKKEEPING
 from aml_provider.storage.paths import PART_PREFIX
 
-from .ends import End, Entry, Folder, Landing, Part, R, Refused
+from .ends import Bytes, End, Entry, Folder, Landing, Part, R, Refused
 from .errors import ChangedError, CorruptError
 from .names import no_file_name
 
@@ -52,7 +52,7 @@ class SftpEnd(End):
     def settled(self, entry: Entry) -> bool:
         return time.time() - float(entry.mark.partition(":")[2]) > _SETTLED_SECONDS
 
-    def read(self, entry: Entry, start: int, end: int) -> bytes:
+    def read(self, entry: Entry, start: int, end: int) -> Bytes:
         async def work(sftp: Any) -> bytes:
             from asyncssh import SFTPNoSuchFile
 
@@ -73,12 +73,13 @@ class SftpEnd(End):
     def refusal(self, path: str) -> str | None:
         return no_file_name(path, self.full(path))
 
-    def put(self, path: str, data: bytes, md5: bytes, note: Callable[[str], None]) -> None:
+    def put(self, path: str, data: Bytes, md5: bytes, note: Callable[[str], None]) -> None:
         async def work(sftp: Any) -> None:
+            content = bytes(data)
             async with self._part(sftp, path) as part:
                 async with sftp.open(part, "w+b") as file:
-                    await file.write(data, 0)
-                    if self.verify and await _read(file, 0, len(data)) != data:
+                    await file.write(content, 0)
+                    if self.verify and await _read(file, 0, len(content)) != content:
                         raise CorruptError("what was written is not what was sent")
                     mark = _mark(await file.stat())
                 note(mark)
@@ -231,11 +232,12 @@ class _SftpLanding(Landing):
         self._final = end.full(path)
         self.part = f"{posixpath.dirname(self._final)}/{token['name']}"
 
-    def write(self, number: int, offset: int, data: bytes, md5: bytes) -> str:
+    def write(self, number: int, offset: int, data: Bytes, md5: bytes) -> str:
         async def work(sftp: Any) -> None:
+            content = bytes(data)
             async with sftp.open(self.part, "r+b") as file:
-                await file.write(data, offset)
-                if self._end.verify and await _read(file, offset, offset + len(data)) != data:
+                await file.write(content, offset)
+                if self._end.verify and await _read(file, offset, offset + len(content)) != content:
                     raise CorruptError("what was written is not what was sent")
 
         self._end._ask("writing", self._path, work)

@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 
 from aml_provider.storage.faults import DatastoreError, Reason
 
-from .ends import End, Entry, Folder, Landing, Refused
+from .ends import Bytes, End, Entry, Folder, Landing, Refused
 from .errors import ChangedError
 
 _PLAIN = {"Accept-Encoding": "identity"}
@@ -34,10 +34,10 @@ class WebEnd(End):
     def settled(self, entry: Entry) -> bool:
         return entry.mark.startswith("etag:")
 
-    def read(self, entry: Entry, start: int, end: int) -> bytes:
+    def read(self, entry: Entry, start: int, end: int) -> Bytes:
         raise NotImplementedError("a web server's files are streamed")
 
-    def stream(self, entry: Entry, part_bytes: int) -> Iterator[bytes]:
+    def stream(self, entry: Entry, part_bytes: int) -> Iterator[Bytes]:
         place = self.path(entry.path)
         doing = f"reading {place!r}"
 
@@ -57,7 +57,7 @@ class WebEnd(End):
         if entry.size is not None and total != entry.size:
             raise ChangedError(f"{place!r} ended after {total} of {entry.size} bytes")
 
-    def put(self, path: str, data: bytes, md5: bytes, note: Callable[[str], None]) -> None:
+    def put(self, path: str, data: Bytes, md5: bytes, note: Callable[[str], None]) -> None:
         self._refuse()
 
     def begin(self, path: str, size: int | None, part_bytes: int) -> Landing:
