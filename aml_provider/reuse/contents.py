@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from aml_provider.reuse.canonical import digest
@@ -16,6 +17,8 @@ from aml_provider.storage.digest_cache import DigestCache
 from aml_provider.storage.digests import Content
 from aml_provider.storage.gathering import gathered, is_single
 from aml_provider.workspace.resolved import LoadedWorkspace
+
+_log = logging.getLogger(__name__)
 
 
 class Contents:
@@ -44,6 +47,25 @@ class Contents:
         if where not in self._seen:
             self._seen[where] = self.store(datastore).content(path, self.cache)
         return self._seen[where]
+
+    def look_at(self, places: Iterable[tuple[str, str]]) -> None:
+        """Look at many places with one question to each store, which may be far away.
+
+        :param places: pairs of datastore and path.
+        """
+        wanted: dict[str, list[str]] = {}
+        for datastore, path in places:
+            if (datastore, path) not in self._seen:
+                wanted.setdefault(datastore, []).append(path)
+        for datastore, paths in wanted.items():
+            unseen = list(dict.fromkeys(paths))
+            try:
+                found = self.store(datastore).contents(unseen, self.cache)
+            except (AmlError, OSError) as e:
+                # Which of them cannot be looked at, and why, is told when somebody asks for that one.
+                _log.debug("%d places in datastore %r are looked at one by one: %s", len(unseen), datastore, e)
+                continue
+            self._seen.update(zip(((datastore, path) for path in unseen), found, strict=True))
 
     def stored(self, place: DataLocation) -> StoredOutput:
         """An output at ``place`` with its identity."""

@@ -144,6 +144,9 @@ class Planner:
             asked = {s.key: self._before_index(s, upstream[s.key]) for s in wave}
             keys = [f.key for f in asked.values() if isinstance(f, Fingerprint)]
             records = self.index.read_many(keys)
+            self.contents.look_at(
+                (place["datastore"], place["path"]) for record in records.values() for place in record.outputs.values()
+            )
             for step in wave:
                 found = asked[step.key]
                 self._decisions[step.key] = (

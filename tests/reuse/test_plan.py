@@ -683,6 +683,21 @@ def test_outputs_changed_behind_our_back_are_computed_again(
     assert computed.run().computed == []
 
 
+def test_an_output_that_cannot_be_looked_at_does_not_hide_the_others(houses: Houses) -> None:
+    def steps(ws: Workspace) -> list[Any]:
+        outs = {name: OutputFileDatasetConfig(name) for name in ("left", "middle", "right")}
+        return [CommandStep(["touch", out], n, "local", outputs=[out]) for n, out in outs.items()]
+
+    binding = houses.project.build(steps)
+    ran = houses.project.run(binding)
+    assert ran.computed == ["left", "middle", "right"]
+    os.mkfifo(ran.outputs["middle"]["middle"] / "pipe")
+    ran = houses.project.run(binding)
+    assert (ran.computed, ran.reused) == (["middle"], {"left": "head", "right": "head"})
+    assert "output 'middle' of its earlier result cannot be looked at" in ran.why["middle"]
+    assert houses.project.run(binding).computed == []
+
+
 def test_the_last_output_gone_runs_the_last_step_only(computed: Houses) -> None:
     _delete(computed, "report")
     assert computed.run().computed == ["report"]
