@@ -123,8 +123,10 @@ class S3End(End):
         size = entry.size or 0
         origin = {"Bucket": source.bucket, "Key": source.key(entry.path)}
         condition = {"CopySourceIfMatch": f'"{entry.mark}"'} if entry.mark else {}
+        in_parts = entry.checksum is not None and entry.checksum.parts > 0
         try:
-            if size <= _COPY_BYTES:
+            # What was written in parts is copied in the same parts: so the copy has its tag.
+            if size <= _COPY_BYTES and not in_parts:
                 answer = self._call("writing", path, "copy_object", CopySource=origin, **condition)
                 moved(size)
                 return _mark(answer["CopyObjectResult"]["ETag"])

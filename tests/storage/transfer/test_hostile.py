@@ -1,0 +1,232 @@
+"""What would lead out of the destination, or cannot be kept, is refused in words before anything is moved."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from aml_provider.spec.errors import AmlError
+from aml_provider.storage import store_for
+from aml_provider.storage.transfer import Place, TransferError, transfer
+from aml_provider.workspace.model import DatastoreConfig
+from tests import stores
+from tests.storage.transfer.conftest import Make, Move
+
+
+@pytest.fixture
+def source(make: Make) -> Path:
+    """A folder with one good file in it."""
+    made = make("local")
+    made.write("data/good", b"good")
+    assert made.inside is not None
+    (made.inside / "secret").write_bytes(b"secret")
+    return made.inside / "data"
+
+
+def refused(source: Path, says: str, move: Move, end: stores.Place, **options: object) -> None:
+    root = stores.Place("local", str(source.parent), None, source.parent)
+    with pytest.raises(TransferError, match=says) as caught:
+        move(root, source.name, end, "x", **options)
+    assert str(caught.value).startswith("nothing was moved from datastore 'blobs'")
+    assert end.names() == []
+
+
+# --- links and other things ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=["local", pytest.param("sftp", marks=pytest.mark.stores)])
+def linked(request: pytest.FixtureRequest, make: Make) -> Path:
+    """The same on this machine and on another host."""
+    made = make(request.param)
+    made.write("data/good", b"good")
+    made.write("secret", b"secret")
+    assert made.inside is not None
+    return made.inside / "data"
+
+
+def at(folder: Path, move: Move, make: Make, end: stores.Place, path: str = "x", **options: object) -> object:
+    root = stores.Place("local", str(folder.parent), None, folder.parent)
+    if "sftp" in str(folder):
+        root = stores.Place("sftp", f"sftp://127.0.0.1:5920{folder.parent}", "my_sftp", folder.parent)
+    return move(root, folder.name, end, path, **options)
+
+
+@pytest.mark.parametrize(
+    ("target", "says"),
+    [
+        ("../secret", "'link' is a link that leads out of the folder"),
+        ("/etc/passwd", "'link' is a link that leads out of the folder"),
+        ("/etc", "'link' is a link that leads out of the folder"),
+        ("nothing", "'link' is a link that leads nowhere"),
+        (".", "'link' is a link to a folder above it"),
+    ],
+)
+def test_links_that_lead_elsewhere(
+    target: str, says: str, linked: Path, tmp_path: Path, make: Make, move: Move
+) -> None:
+    (linked / "link").symlink_to(target)
+    end = stores.Place("local", str(tmp_path / "end"), None, tmp_path / "end")
+    with pytest.raises(TransferError, match=says):
+        at(linked, move, make, end)
+    assert end.names() == []
+    # Left out, it does no harm.
+    at(linked, move, make, end, exclude=("link",))
+    assert end.names() == ["x/good"]
+
+
+def test_links_inside_of_the_folder_are_what_they_lead_to(linked: Path, tmp_path: Path, make: Make, move: Move) -> None:
+    (linked / "folder").mkdir()
+    (linked / "folder/file").write_bytes(b"inner")
+    (linked / "to-file").symlink_to("good")
+    (linked / "to-folder").symlink_to("folder")
+    end = stores.Place("local", str(tmp_path / "end"), None, tmp_path / "end")
+
+    at(linked, move, make, end)
+
+    assert {name: end.read(name) for name in end.names()} == {
+        "x/good": b"good",
+        "x/to-file": b"good",
+        "x/folder/file": b"inner",
+        "x/to-folder/file": b"inner",
+    }
+    assert not any(path.is_symlink() for path in (tmp_path / "end").rglob("*"))
+
+
+def test_a_link_at_the_destination_leads_nothing_out_of_it(
+    linked: Path, tmp_path: Path, make: Make, move: Move
+) -> None:
+    (tmp_path / "outside").mkdir()
+    (linked / "folder").mkdir()
+    (linked / "folder/file").write_bytes(b"inner")
+    end = tmp_path / "end"
+    (end / "x").mkdir(parents=True)
+    (end / "x/folder").symlink_to(tmp_path / "outside")
+    (end / "x/good").symlink_to(tmp_path / "outside/good")
+
+    with pytest.raises(AmlError):
+        at(linked, move, make, stores.Place("local", str(end), None, end))
+
+    assert list((tmp_path / "outside").iterdir()) == []
+
+
+@pytest.mark.parametrize("what", ["pipe", "socket"])
+def test_what_has_no_content(what: str, source: Path, tmp_path: Path, move: Move) -> None:
+    with socket.socket(socket.AF_UNIX) as listening:
+        if what == "pipe":
+            os.mkfifo(source / "odd")
+        else:
+            here = os.getcwd()
+            os.chdir(source)  # the path of a socket must be short
+            try:
+                listening.bind("odd")
+            finally:
+                os.chdir(here)
+        end = stores.Place("local", str(tmp_path / "end"), None, tmp_path / "end")
+        refused(source, f"'odd' is a (named )?{what}, and only files can be moved", move, end)
+
+
+# --- names --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.stores
+@pytest.mark.parametrize("kind", ["local", "sftp"])
+def test_a_name_that_is_too_long_for_a_folder(kind: str, make: Make, move: Move) -> None:
+    source, end = make("s3"), make(kind)
+    source.write("data/good", b"good")
+    source.write("data/" + "n" * 300, b"x")
+    with pytest.raises(TransferError, match=f"'{'n' * 300}' has a name of 300 bytes, and the destination takes 255"):
+        move(source, "data", end, "x")
+    assert end.names() == []
+
+
+@pytest.mark.stores
+@pytest.mark.parametrize("kind", ["s3", "azure"])
+def test_long_names_between_object_stores_are_kept(kind: str, make: Make, move: Move) -> None:
+    source, end = make("s3"), make(kind)
+    source.write("n" * 300, b"x")
+    move(source, "", end, "x")
+    assert end.read("x/" + "n" * 300) == b"x"
+
+
+@pytest.mark.stores
+@pytest.mark.parametrize(("kind", "unit"), [("s3", "bytes"), ("azure", "characters")])
+def test_a_path_that_is_too_long_for_an_object_store(
+    kind: str, unit: str, source: Path, make: Make, move: Move
+) -> None:
+    deep = source / "/".join(["d" * 200] * 6)
+    deep.mkdir(parents=True)
+    (deep / "file").write_bytes(b"x")
+    refused(source, rf"would have a name of \d+ {unit} there, and the destination takes 1024", move, make(kind))
+
+
+@pytest.mark.stores
+@pytest.mark.parametrize("kind", ["s3", "azure"])
+def test_a_name_that_is_no_text(kind: str, source: Path, make: Make, move: Move) -> None:
+    (source / os.fsdecode(b"latin-\xe9")).write_bytes(b"x")
+    refused(source, "has a name that is no valid UTF-8, which the destination cannot keep", move, make(kind))
+
+
+@pytest.mark.stores
+def test_a_name_that_is_no_text_is_kept_where_names_are_bytes(source: Path, make: Make, move: Move) -> None:
+    name = os.fsdecode(b"latin-\xe9\n")
+    (source / name).write_bytes(b"x")
+    end = make("sftp")
+    move(stores.Place("local", str(source), None, source), "", end, "x")
+    assert end.read(f"x/{name}") == b"x"
+
+
+@pytest.mark.stores
+def test_a_control_character_that_azure_could_not_list(source: Path, make: Make, move: Move) -> None:
+    (source / "bell\x07").write_bytes(b"x")
+    refused(source, "has a control character in its name, which the destination cannot list", move, make("azure"))
+
+
+@pytest.mark.stores
+@pytest.mark.parametrize("key", ["../outside", "a/../../outside", "/absolute", "a//b", "./a"])
+def test_a_key_that_would_lead_out_of_a_folder(key: str, make: Make, move: Move, tmp_path: Path) -> None:
+    source = make("s3")
+    source.write(f"data/{key}", b"x")
+    end = stores.Place("local", str(tmp_path / "up/end"), None, tmp_path / "up/end")
+    with pytest.raises(AmlError, match="no file can be called so"):
+        move(source, "data", end, "x")
+    assert not (tmp_path / "up").exists() or [p for p in (tmp_path / "up").rglob("*") if p.is_file()] == []
+
+
+@pytest.mark.parametrize("path", ["../x", "/etc/x", "a/../../x", "C:\\x"])
+def test_a_destination_outside_of_its_datastore(path: str, source: Path, tmp_path: Path, move: Move) -> None:
+    end = stores.Place("local", str(tmp_path / "end"), None, tmp_path / "end")
+    with pytest.raises(AmlError, match="leads out of the datastore|is absolute"):
+        move(stores.Place("local", str(source), None, source), "", end, path)
+
+
+PARTS = st.text(st.characters(exclude_characters="/\0", codec="utf-8"), min_size=1, max_size=40).filter(
+    lambda part: part not in (".", "..", ".aml") and not part.startswith(".aml-part-") and len(part.encode()) <= 255
+)
+TREES = st.dictionaries(st.lists(PARTS, min_size=1, max_size=3).map("/".join), st.binary(max_size=300), max_size=8)
+
+
+@settings(max_examples=60)
+@given(tree=TREES)
+def test_any_tree_arrives_as_it_was(tree: dict[str, bytes], tmp_path_factory: pytest.TempPathFactory) -> None:
+    root = tmp_path_factory.mktemp("any")
+    wanted = {}
+    for path, data in tree.items():
+        file = root / "from" / path
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(data)
+        except OSError:  # a file of that name is where a folder would be, or the other way round
+            continue
+        wanted[path] = data
+    (root / "from").mkdir(exist_ok=True)
+    store = store_for(DatastoreConfig(url=str(root)), "any")
+
+    transfer(Place(store, "from"), Place(store, "to"), say=lambda _: None)
+
+    found = {p.relative_to(root / "to").as_posix(): p.read_bytes() for p in (root / "to").rglob("*") if p.is_file()}
+    assert found == wanted

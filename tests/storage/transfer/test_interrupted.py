@@ -1,0 +1,386 @@
+"""Killed at any moment, cut off, or sent damaged: nothing is lost, nothing half is seen, nothing is moved twice."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aml_provider.spec.errors import AmlError
+from aml_provider.storage.transfer import Options, Place, TransferError, transfer
+from tests import stores
+from tests.storage.transfer.conftest import Make, Move
+from tests.storage.transfer.trees import age, content
+
+PORTS = {"s3": 5900, "azure": 5910, "sftp": 5920}
+BIG = (12 << 20) + 999
+
+
+def told(source: stores.Place, start: str, end: stores.Place, path: str, state: Path, **more: Any) -> str:
+    return json.dumps(
+        {
+            "from": {"url": source.url, "conn_id": source.conn_id},
+            "from_path": start,
+            "to": {"url": end.url, "conn_id": end.conn_id},
+            "to_path": path,
+            "state": str(state),
+            "small_parts": True,
+            **more,
+        }
+    )
+
+
+def started(text: str) -> subprocess.Popen[str]:
+    """A transfer in a process of its own, ready to begin."""
+    root = Path(__file__).parents[3]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.storage.transfer.mover", text], stdout=subprocess.PIPE, text=True, cwd=root
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    return process
+
+
+def ended(process: subprocess.Popen[str]) -> dict[str, Any] | None:
+    """What it has told; ``None``: it was killed."""
+    out, _ = process.communicate(timeout=120)
+    return None if process.returncode == -signal.SIGKILL else json.loads(out)
+
+
+def seen(end: stores.Place) -> dict[str, str]:
+    """What other programs see, and by what they would see that it was written again."""
+    if end.inside is not None:
+        files = [p for p in end.inside.rglob("*") if p.is_file() and not p.name.startswith(".aml-part-")]
+        return {p.relative_to(end.inside).as_posix(): f"{p.stat().st_ino} {p.stat().st_mtime_ns}" for p in files}
+    return {item.path: f"{item.identity} {item.modified}" for item in end.store.items()}
+
+
+@pytest.mark.parametrize("kind", stores.KINDS)
+def test_killed_at_random_moments_it_ends_all_the_same(kind: str, make: Make, tmp_path: Path) -> None:
+    source, end = make("local"), make(kind)
+    files = {f"small/{n}": content(n, 3000) for n in range(60)} | {"big.bin": content(99, BIG)}
+    for path, data in files.items():
+        source.write(path, data)
+    text = told(source, "", end, "", tmp_path / "state", workers=3)
+    moments = random.Random(kind)
+    whole: dict[str, str] = {}
+    result, kills = None, 0
+    while result is None:
+        process = started(text)
+        # Later each time, so that it comes to an end on any machine.
+        time.sleep(moments.uniform(0, 0.3 * (kills + 1)))
+        if process.poll() is None and kills < 8:
+            process.kill()
+            kills += 1
+        result = ended(process)
+        now = seen(end)
+        # What is seen is whole, and what was whole has not been touched since.
+        assert {path: end.read(path) for path in now} == {path: files[path] for path in now}
+        assert {path: now[path] for path in whole} == whole
+        whole = now
+    assert set(whole) == set(files)
+    assert result["files"] + result["skipped"] == len(files)
+    if end.inside is not None:
+        assert end.names() == sorted(files)
+
+
+def signalled(end: stores.Place, big: str, parts: int, state: Path) -> Callable[[], bool]:
+    """Whether so many parts of a big file have arrived."""
+
+    def arrived() -> bool:
+        lines = [line for file in state.glob("*.jsonl") for line in file.read_text().splitlines()]
+        return sum(line.startswith(f'["part","{big}"') for line in lines) >= parts
+
+    return arrived
+
+
+@pytest.mark.parametrize("kind", stores.REMOTE_KINDS)
+def test_the_parts_of_a_big_file_that_have_arrived_stay(kind: str, make: Make, tmp_path: Path) -> None:
+    source, end = make("local"), make(kind)
+    source.write("big.bin", content(1, BIG))
+    assert source.inside is not None
+    age(source.inside)
+    state = tmp_path / "state"
+    text = told(source, "big.bin", end, "big.bin", state, workers=1)
+    enough = signalled(end, "big.bin", 1, state)
+    process = started(text)
+    while not enough() and process.poll() is None:
+        time.sleep(0.001)
+    process.kill()
+    if ended(process) is not None:
+        pytest.skip("it was faster than the kill")  # pragma: no cover
+
+    result = ended(started(text))
+
+    assert result is not None
+    assert 0 < result["resumed_bytes"] < BIG
+    assert result["bytes"] == BIG
+    assert end.read("big.bin") == content(1, BIG)
+    assert end.names() == ["big.bin"]
+
+
+@pytest.mark.stores
+@pytest.mark.parametrize("kind", ["s3", "sftp"])
+def test_parts_of_another_version_are_not_put_together_with_this_one(kind: str, make: Make, tmp_path: Path) -> None:
+    source, end = make("local"), make(kind)
+    source.write("big.bin", content(1, BIG))
+    state = tmp_path / "state"
+    text = told(source, "big.bin", end, "big.bin", state, workers=1)
+    process, enough = started(text), signalled(end, "big.bin", 1, state)
+    while not enough() and process.poll() is None:
+        time.sleep(0.001)
+    process.kill()
+    ended(process)
+
+    source.write("big.bin", content(2, BIG))
+    result = ended(started(text))
+
+    assert result is not None
+    assert result["resumed_bytes"] == 0
+    assert end.read("big.bin") == content(2, BIG)
+    assert end.names() == ["big.bin"]
+
+
+@pytest.mark.stores
+@pytest.mark.usefixtures("small_parts")
+def test_from_sftp_too_what_has_arrived_stays(make: Make, move: Move) -> None:
+    source, end = make("sftp"), make("local")
+    for number in range(5):
+        source.write(f"{number}", content(number, 400_000))
+    assert source.inside is not None
+    age(source.inside)
+    move(source, "", end, "")
+    before = seen(end)
+    assert move(source, "", end, "").skipped == 5
+    assert seen(end) == before
+
+
+# --- the network --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=["s3", "azure", "sftp"])
+def wired(
+    request: pytest.FixtureRequest, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[tuple[stores.Place, stores.Wire, Damage]]:
+    """A root that is reached through a wire, which can be cut and does damage."""
+    kind, damage = request.param, Damage()
+    with stores.wire(PORTS[kind], damage) as wire:
+        root = make(kind)
+        address = f"http://127.0.0.1:{wire.port}" + ("/devstoreaccount1" if kind == "azure" else "")
+        changes: dict[str, Any] = {"port": wire.port} if kind == "sftp" else {"extra": {"endpoint_url": address}}
+        stores.set_connection(monkeypatch, f"my_{kind}", stores.connection(kind, **changes))
+        if kind == "sftp":
+            root.url = root.url.replace(":5920", f":{wire.port}")
+        yield root, wire, damage
+
+
+class Damage:
+    """Changes a byte of what is sent, wherever a mark is seen."""
+
+    MARK = b"-- here damage is done --"
+
+    def __init__(self) -> None:
+        self.times = 0
+        self.done = 0
+
+    def __call__(self, data: bytes) -> bytes:
+        if self.done < self.times and self.MARK in data:
+            self.done += 1
+            return data.replace(self.MARK, self.MARK.upper(), 1)
+        return data
+
+
+pytestmark_stores = pytest.mark.stores
+
+
+@pytest.mark.stores
+@pytest.mark.usefixtures("small_parts")
+@pytest.mark.parametrize("wired", ["s3", "azure"], indirect=True)
+@pytest.mark.parametrize("size", [1000, (7 << 20)])
+def test_what_arrives_damaged_is_sent_again(
+    size: int, wired: tuple[stores.Place, stores.Wire, Damage], make: Make, move: Move
+) -> None:
+    (end, _, damage), source = wired, make("local")
+    data = content(1, size // 2) + Damage.MARK + content(2, size // 2)
+    source.write("file", data)
+    damage.times = 1
+
+    move(source, "file", end, "file")
+
+    assert damage.done == 1
+    assert end.read("file") == data
+
+
+@pytest.mark.stores
+@pytest.mark.usefixtures("small_parts")
+@pytest.mark.parametrize("wired", ["s3", "azure"], indirect=True)
+def test_what_always_arrives_damaged_replaces_nothing(
+    wired: tuple[stores.Place, stores.Wire, Damage], make: Make, move: Move
+) -> None:
+    (end, _, damage), source = wired, make("local")
+    size = 7 << 20
+    end.write("x/file", b"good old data")
+    source.write("file", content(1, size) + Damage.MARK)
+    damage.times = 1000
+
+    with pytest.raises(AmlError, match="datastore 'blobs'") as caught:
+        move(source, "", end, "x")
+
+    assert "\n" not in str(caught.value)
+    assert end.read("x/file") == b"good old data"
+
+
+@pytest.mark.stores
+@pytest.mark.usefixtures("small_parts")
+@pytest.mark.parametrize("wired", ["s3", "azure", "sftp"], indirect=True)
+@pytest.mark.parametrize("way", ["up", "down"])
+def test_a_network_that_is_cut_in_the_middle(
+    way: str, wired: tuple[stores.Place, stores.Wire, Damage], make: Make, tmp_path: Path
+) -> None:
+    (far, wire, _), near = wired, make("local")
+    files = {f"{n}": content(n, 50_000) for n in range(20)} | {"big": content(77, 11 << 20)}
+    source, end = (near, far) if way == "up" else (far, near)
+    for path, data in files.items():
+        source.write(path, data)
+    if source.inside is not None:
+        age(source.inside)
+    places = Place(source.store, ""), Place(end.store, "to")
+
+    def cut() -> None:
+        wire.close()
+
+    wire.after(30_000 if way == "up" else 2 << 20, cut)
+    with pytest.raises(AmlError, match=r"^datastore 'blobs' \(.*did not answer while") as caught:
+        transfer(*places, state=tmp_path / "state", say=lambda _: None)
+    assert "\n" not in str(caught.value)
+    assert {name: end.read(name) for name in seen(end)} == {name: files[name[3:]] for name in seen(end)}
+
+    whole = seen(end)
+    with stores.wire(PORTS[far.kind]) as again:
+        conn = (
+            {"port": again.port} if far.kind == "sftp" else {"extra": {"endpoint_url": _address(far.kind, again.port)}}
+        )
+        os.environ[f"AIRFLOW_CONN_MY_{far.kind.upper()}"] = json.dumps(stores.connection(far.kind, **conn))
+        far.url = far.url.replace(f":{wire.port}/", f":{again.port}/")
+        far._store = None
+        transfer(Place(source.store, ""), Place(end.store, "to"), say=lambda _: None, state=tmp_path / "state")
+        assert {name: end.read(f"to/{name}") for name in files} == files
+        if far.kind != "sftp":
+            assert {name: mark for name, mark in seen(end).items() if name in whole} == whole
+
+
+def _address(kind: str, port: int) -> str:
+    return f"http://127.0.0.1:{port}" + ("/devstoreaccount1" if kind == "azure" else "")
+
+
+# --- the source ---------------------------------------------------------------------------------------------------
+
+
+def test_a_file_that_goes_on_changing_is_refused_in_words(make: Make, tmp_path: Path) -> None:
+    source, end = make("local"), stores.Place("local", str(tmp_path / "end"), None, tmp_path / "end")
+    source.write("file", content(1, 8 << 20))
+    end.write("file", b"good old data")
+    assert source.inside is not None
+    file, stop = source.inside / "file", tmp_path / "stop"
+    writer = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            "import os, sys\nf = open(sys.argv[1], 'r+b')\nprint('ready', flush=True)\n"
+            "while not os.path.exists(sys.argv[2]):\n os.pwrite(f.fileno(), os.urandom(8), 0)",
+            str(file),
+            str(stop),
+        ],
+        stdout=subprocess.PIPE,
+    )
+    try:
+        assert writer.stdout is not None
+        writer.stdout.readline()
+        with pytest.raises(TransferError, match=r"'file' of datastore 'blobs' .* goes on changing while it is read"):
+            transfer(Place(source.store, "file"), Place(end.store, "file"), say=lambda _: None)
+        assert end.read("file") == b"good old data"
+        assert end.names() == ["file"]
+    finally:
+        stop.touch()
+        writer.communicate()
+    transfer(Place(source.store, "file"), Place(end.store, "file"), say=lambda _: None)
+    assert end.read("file") == file.read_bytes()
+
+
+def test_two_transfers_to_one_place_at_once(make: Make, tmp_path: Path) -> None:
+    source, end = make("local"), stores.Place("local", str(tmp_path / "end"), None, tmp_path / "end")
+    files = {f"{n}": content(n, 20_000) for n in range(50)} | {"big": content(77, 9 << 20)}
+    for path, data in files.items():
+        source.write(path, data)
+    both = [started(told(source, "", end, "", tmp_path / "state")) for _ in range(2)]
+    assert all(ended(process) is not None for process in both)
+    assert {name: end.read(name) for name in end.names()} == files
+
+
+def test_what_was_left_long_ago_is_removed(make: Make, move: Move) -> None:
+    source, end = make("local"), make("local")
+    source.write("a", b"a")
+    end.write(".aml-part-old", b"half")
+    end.write(".aml-part-new", b"half")
+    assert end.inside is not None
+    long_ago = time.time() - 2 * 24 * 3600
+    os.utime(end.inside / ".aml-part-old", (long_ago, long_ago))
+    # The destination is listed when many files go there, or when it is to be a mirror.
+    move(source, "", end, "", mirror=True)
+    assert end.names() == [".aml-part-new", "a"]
+
+
+def test_a_disk_that_is_full(make: Make, tmp_path: Path) -> None:
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(folder)], capture_output=True, text=True
+    )
+    if mount.returncode != 0:
+        pytest.skip(f"nothing can be mounted: {mount.stderr.strip()}")
+    try:
+        source, end = make("local"), stores.Place("local", str(folder), None, folder)
+        files = {"a": content(1, 1 << 20), "b": content(2, 1 << 20), "c": content(3, 1 << 20), "d": content(4, 1 << 20)}
+        for path, data in files.items():
+            source.write(path, data)
+        end.write("d", b"good old data")
+
+        with pytest.raises(TransferError, match=rf"datastore 'blobs' \({folder}\) is full while moving '.'.*make room"):
+            transfer(Place(source.store), Place(end.store), Options(workers=1), say=lambda _: None)
+
+        now = seen(end)
+        assert {name: end.read(name) for name in now if name != "d"} == {n: files[n] for n in now if n != "d"}
+        assert end.read("d") == b"good old data"
+        assert not [name for name in end.names() if name.startswith(".aml-part-")]
+
+        subprocess.run(["mount", "-o", "remount,size=10m", str(folder)], check=True)
+        summary = transfer(Place(source.store), Place(end.store), say=lambda _: None)
+        assert {name: end.read(name) for name in end.names()} == files
+        assert summary.skipped >= 1
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+# --- memory -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.stores
+@pytest.mark.parametrize(("start", "end"), [("local", "s3"), ("s3", "local"), ("local", "azure"), ("local", "sftp")])
+def test_memory_has_a_bound(start: str, end: str, make: Make, tmp_path: Path) -> None:
+    source, destination = make(start), make(end)
+    size = 96 << 20
+    source.write("big", content(1, size))
+    text = told(source, "big", destination, "big", tmp_path / "state", small_parts=False)
+    result = ended(started(text))
+    assert result is not None
+    assert result["bytes"] == size
+    assert result["peak"] < 300 << 20
