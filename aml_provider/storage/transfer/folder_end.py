@@ -138,9 +138,16 @@ class FolderEnd(End):
             before = os.fstat(descriptor)
 
             def copy(target: int) -> None:
-                copy_content(descriptor, target, before.st_size, moved, verify=self.verify)
+                problem: CorruptError | None = None
+                try:
+                    copy_content(descriptor, target, before.st_size, moved, verify=self.verify)
+                except CorruptError as error:
+                    problem = error
+                # First of all: what has changed meanwhile differs, too.
                 if _stamp(os.fstat(descriptor)) != entry.inner[1]:
                     raise ChangedError(f"{entry.inner[0]} was changed while it was read")
+                if problem is not None:
+                    raise problem
 
             self._write(path, stat.S_IMODE(before.st_mode) & 0o777, lambda mark: told.insert(0, mark), copy)
         finally:

@@ -129,7 +129,9 @@ def _destination(
 
 def _look(place: Place) -> Entry | Folder | Refused | None:
     above, _, name = place.clean.rpartition("/")
-    return end_of(place.store, above).look(name) if name else Folder("")
+    end = end_of(place.store, above)
+    # A bucket is there when it can be listed; a folder may not have been made yet.
+    return end.look(name) if name or end.keeps_folders else Folder("")
 
 
 def _check_apart(source: Place, destination: Place) -> None:

@@ -23,6 +23,13 @@ from tests.storage.transfer.trees import age, content
 
 PORTS = {"s3": 5900, "azure": 5910, "sftp": 5920}
 BIG = (12 << 20) + 999
+WRITER = """
+import os, sys
+file = open(sys.argv[1], "r+b")
+print("ready", flush=True)
+while not os.path.exists(sys.argv[2]):
+    os.pwrite(file.fileno(), os.urandom(8), 0)
+"""
 
 
 def told(source: stores.Place, start: str, end: stores.Place, path: str, state: Path, **more: Any) -> str:
@@ -199,9 +206,6 @@ class Damage:
         return data
 
 
-pytestmark_stores = pytest.mark.stores
-
-
 @pytest.mark.stores
 @pytest.mark.usefixtures("small_parts")
 @pytest.mark.parametrize("wired", ["s3", "azure"], indirect=True)
@@ -295,8 +299,7 @@ def test_a_file_that_goes_on_changing_is_refused_in_words(make: Make, tmp_path: 
         [
             sys.executable,
             "-c",
-            "import os, sys\nf = open(sys.argv[1], 'r+b')\nprint('ready', flush=True)\n"
-            "while not os.path.exists(sys.argv[2]):\n os.pwrite(f.fileno(), os.urandom(8), 0)",
+            WRITER,
             str(file),
             str(stop),
         ],
