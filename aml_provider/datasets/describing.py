@@ -28,8 +28,8 @@ def described(stores: Stores, dataset: DatasetSource, written: list[Path]) -> di
         operations = ()
     facts: dict[str, Any] = {
         "type": dataset.dataset_type,
-        "name": dataset.name,
-        "version": dataset.version,
+        "name": None if dataset.derived else dataset.name,
+        "version": None if dataset.derived else dataset.version,
         "tabular": None if tabular is None else tabular.model_dump(mode="json"),
         "partition_format": dataset.partition_format,
         "operations": list(operations),

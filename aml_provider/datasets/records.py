@@ -10,7 +10,7 @@ from aml_provider.spec.models import DataLocation, DatasetSource
 
 def to_record(dataset: DatasetSource) -> dict[str, Any]:
     """What a registered version says about the data: all but its name and version."""
-    said = dataset.model_dump(mode="json", exclude={"kind", "name", "version", "dataset_type"})
+    said = dataset.model_dump(mode="json", exclude={"kind", "name", "version", "derived", "dataset_type"})
     return {"type": dataset.dataset_type, **said}
 
 
@@ -28,15 +28,14 @@ def from_record(record: Mapping[str, Any], version: int | None = None) -> Datase
 
 def same_data(one: DatasetSource, other: DatasetSource) -> bool:
     """Whether two datasets are the same data, whatever they are called."""
-    unnamed = {"name": None, "version": None}
+    unnamed = {"name": None, "version": None, "derived": False}
     return one.model_copy(update=unnamed) == other.model_copy(update=unnamed)
 
 
 def to_value(dataset: DatasetSource) -> dict[str, Any]:
     """A dataset as the value of a pipeline parameter: what it says besides its defaults."""
-    said = dataset.model_dump(mode="json", exclude={"kind"})
-    tabular = dataset.tabular.model_dump(mode="json", exclude_defaults=True) if dataset.tabular else None
-    return {k: v for k, v in {**said, "tabular": tabular}.items() if v not in (None, [], {})}
+    said: dict[str, Any] = dataset.model_dump(mode="json", exclude={"kind"}, exclude_defaults=True)
+    return said
 
 
 def from_value(value: Any, default: DatasetSource | None = None) -> DatasetSource | None:
@@ -50,7 +49,9 @@ def from_value(value: Any, default: DatasetSource | None = None) -> DatasetSourc
     if "datastore" in value:
         place = DataLocation(datastore=str(value["datastore"]), path=str(value.get("path") or ""))
         like = default or DatasetSource()
-        return like.model_copy(update={"locations": (place,), "query": None, "name": None, "version": None})
+        return like.model_copy(
+            update={"locations": (place,), "query": None, "name": None, "version": None, "derived": False}
+        )
     if "locations" in value or "query" in value:
         return DatasetSource(**value)
     return None

@@ -6,6 +6,7 @@ from typing import Any
 
 from aml_provider.datasets.access import Stores
 from aml_provider.runtime.tables.files import File, as_files, matching, selected
+from aml_provider.runtime.tables.partitions import PartitionFormat
 from aml_provider.spec.models import DatasetSource
 from aml_provider.storage.backend_base import Item
 from aml_provider.storage.datastores import Store
@@ -31,6 +32,24 @@ def why_unknowable(dataset: DatasetSource) -> str | None:
     if any(operation["op"] == "recent" for operation in dataset.operations):
         return "has the rows of the time before it is read (time_recent), which are others each time"
     return None
+
+
+def told_by_paths(stores: Stores, dataset: DatasetSource) -> list[Any]:
+    """What the paths of its files tell whoever reads it, besides their names in it; empty for nothing.
+
+    :raises TableError: a path does not fit the partition format.
+    """
+    form = dataset.tabular
+    if form is not None and form.include_path:
+        return [[file.inner, file.path] for file in files_of(stores, dataset)]
+    text = dataset.partition_format if form is None else form.partition_format
+    if text is None:
+        return []
+    partition = PartitionFormat(text, form.quoted if form is not None else False)
+    return [
+        [file.inner, {key: str(value) for key, value in partition.values(file.path).items()}]
+        for file in files_of(stores, dataset)
+    ]
 
 
 def files_of(stores: Stores, dataset: DatasetSource) -> list[File]:

@@ -37,7 +37,7 @@ def commit_success(run: StepRun, attempt: AttemptFolder, report: dict[str, Any])
             for output in run.step.outputs:
                 check_published(run, output, report, outputs[output.name])
                 if output.registration is not None:
-                    register(run.binding.workspace, output.registration, places[output.name])
+                    register(run.binding.workspace, output.registration, places[output.name], cache)
             result = _result(run, attempt, "Finished", report, outputs, None)
             # Before the result: who sees that the step is done can reuse it, too.
             commit_record(run, attempt, result, contents, outputs)

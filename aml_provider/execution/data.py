@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
+from typing import Any
 
+from aml_provider.datasets.access import Stores
+from aml_provider.datasets.describing import described
+from aml_provider.datasets.problems import DatasetError, worded
+from aml_provider.datasets.reading import lay_out
+from aml_provider.datasets.resolving import dataset_of, locations_of
+from aml_provider.datasets.selection import is_selected, is_written
 from aml_provider.runs.binding import StepRun
 from aml_provider.runs.errors import StepError
 from aml_provider.runs.layout import STORE_FOLDER, AttemptFolder
-from aml_provider.runs.sources import locations_of
 from aml_provider.spec.models import (
     DataLocation,
     DataMode,
@@ -20,7 +26,7 @@ from aml_provider.spec.models import (
 )
 from aml_provider.storage.datastores import Store, store_for
 from aml_provider.storage.digest_cache import DigestCache
-from aml_provider.storage.gathering import gathered, is_single
+from aml_provider.storage.gathering import NothingAtPlaceError, is_single, units
 from aml_provider.storage.stage_cache import StageCache
 from aml_provider.workspace.resolved import memory_bytes
 
@@ -49,11 +55,15 @@ class Mount:
 
 @dataclass(frozen=True)
 class Placed:
-    """An input or output: ``host`` on this machine, ``inside`` as the step sees it."""
+    """An input or output: ``host`` on this machine, ``inside`` as the step sees it.
+
+    :param dataset: what the step is told about the dataset that an input is.
+    """
 
     host: Path
     inside: str
     mount: Mount | None = None
+    dataset: dict[str, Any] | None = None
 
 
 def mount(run: StepRun, datastore: str, host: Path, target: str, *, read_only: bool) -> Mount:
@@ -79,6 +89,30 @@ def place_input(run: StepRun, attempt: AttemptFolder, source: StepInput, *, in_p
     :param in_place: the step runs on this machine and sees the same paths.
     :raises StepError: there is no such data.
     """
+    dataset = dataset_of(run, source)
+    if dataset is None:
+        return _placed(run, attempt, source, in_place)
+    stores = Stores(run.binding.workspace)
+    made: list[Path] = []
+    try:
+        with worded(dataset):
+            if not is_written(dataset) and not is_selected(dataset):
+                placed = _placed(run, attempt, source, in_place)
+            else:
+                private = attempt.inputs / source.name
+                made = lay_out(stores, dataset, private)
+                if not made:
+                    raise StepError(
+                        f"step {run.step.name!r}, input {source.name!r}: the operations on the dataset leave none of "
+                        "its files. Change them, or the data."
+                    )
+                placed = _own(attempt, source, private, in_place)
+            return replace(placed, dataset=described(stores, dataset, made))
+    except DatasetError as error:
+        raise StepError(f"step {run.step.name!r}, input {source.name!r}: {error}.") from None
+
+
+def _placed(run: StepRun, attempt: AttemptFolder, source: StepInput, in_place: bool) -> Placed:
     locations = locations_of(run, source)
     if is_single(locations):
         (single,) = locations
@@ -95,6 +129,11 @@ def place_input(run: StepRun, attempt: AttemptFolder, source: StepInput, *, in_p
     else:
         private = attempt.inputs / source.name
         _gather(run, source, locations, private)
+    return _own(attempt, source, private, in_place)
+
+
+def _own(attempt: AttemptFolder, source: StepInput, private: Path, in_place: bool) -> Placed:
+    """The attempt's own copy of an input."""
     if source.path_on_compute and not PurePosixPath(source.path_on_compute).is_absolute():
         wanted = attempt.code / source.path_on_compute
         wanted.parent.mkdir(parents=True, exist_ok=True)
@@ -172,21 +211,19 @@ def copy(source: Path, target: Path) -> None:
         shutil.copy(source, target)
 
 
-def _gather(run: StepRun, source: StepInput, locations: Iterable[DataLocation], target: Path) -> None:
+def _gather(run: StepRun, source: StepInput, locations: Sequence[DataLocation], target: Path) -> None:
     target.mkdir(parents=True)
-    for place in locations:
-        store = store_of(run, place.datastore)
-        found = gathered(store, place.path)
-        if not found:
-            raise StepError(
-                f"step {run.step.name!r}, input {source.name!r}: nothing in datastore {place.datastore!r} matches "
-                f"{place.path!r}. {UPLOAD}"
-            )
-        for path, inner in found:
-            if store.local_root is None:
-                stage_in(run, source, store, path, target / inner)
-            else:
-                copy(store.local_path(path), target / inner)
+    stores = Stores(run.binding.workspace)
+    try:
+        found = units(stores, locations)
+    except NothingAtPlaceError as error:
+        raise StepError(f"step {run.step.name!r}, input {source.name!r}: {error}. {UPLOAD}") from None
+    for datastore, path, inner in found:
+        store = stores(datastore)
+        if store.local_root is None:
+            stage_in(run, source, store, path, target / inner)
+        else:
+            copy(store.local_path(path), target / inner)
 
 
 # --- outputs ----------------------------------------------------------------------------------------------------

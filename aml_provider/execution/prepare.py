@@ -12,6 +12,7 @@ from typing import Any
 from aml_provider.execution import data
 from aml_provider.execution.disk import disk_errors
 from aml_provider.execution.recording import keep_fingerprint
+from aml_provider.execution.registering import changed_datasets
 from aml_provider.execution.reusing import Go, why_it_runs
 from aml_provider.execution.runtime_files import install_runtime
 from aml_provider.execution.staging import discard_attempts
@@ -20,6 +21,7 @@ from aml_provider.reuse.snapshot import SourceFile, copy_snapshot
 from aml_provider.reuse.sources import code_of
 from aml_provider.runs.binding import StepRun
 from aml_provider.runs.layout import AttemptFolder, write_json
+from aml_provider.storage.digest_cache import DigestCache
 
 _log = logging.getLogger(__name__)
 
@@ -75,6 +77,9 @@ def _prepared(
         fingerprint = None
     why = why_it_runs(run, go)
     _log.info("step %r runs: %s", run.step.name, "; ".join(why))
+    with DigestCache(run.binding.digest_cache) as cache:
+        for sentence in changed_datasets(run, cache):
+            _log.warning("%s", sentence)
     keep_fingerprint(run, attempt, fingerprint, why, replace=go.replaces)
     inputs = {i.name: data.place_input(run, attempt, i, in_place=in_place) for i in run.step.inputs}
     outputs = {o.name: data.place_output(run, attempt, o, in_place=in_place) for o in run.step.outputs}
@@ -86,8 +91,9 @@ def _prepared(
         {n: p.inside for n, p in inputs.items()},
         {n: p.inside for n, p in outputs.items()},
     )
+    datasets = {n: p.dataset for n, p in inputs.items() if p.dataset is not None}
     inside = attempt.path if in_place else Path(data.JOB_INSIDE)
-    job = _job(run, number, values, str(inside / "code"), interpreter, variables)
+    job = _job(run, number, values, str(inside / "code"), interpreter, variables, datasets)
     write_json(attempt.job, job)
     _write_shell_job(attempt, job)
     if in_place:
@@ -107,7 +113,13 @@ def _prepared(
 
 
 def _job(
-    run: StepRun, number: int, values: Values, working_directory: str, interpreter: str, variables: dict[str, str]
+    run: StepRun,
+    number: int,
+    values: Values,
+    working_directory: str,
+    interpreter: str,
+    variables: dict[str, str],
+    datasets: dict[str, dict[str, Any]],
 ) -> dict[str, Any]:
     step, spec = run.step, run.binding.spec
     workspace = run.binding.workspace.file
@@ -144,6 +156,7 @@ def _job(
                 "path": values.inputs[i.name],
                 "mode": i.mode.value,
                 "is_dataset": i.is_dataset,
+                "dataset": datasets.get(i.name),
                 "environment_variable": i.environment_variable,
             }
             for i in step.inputs

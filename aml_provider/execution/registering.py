@@ -1,16 +1,65 @@
-"""Registering a step's outputs as dataset versions (v1 ``register_on_complete``)."""
+"""Registering a step's outputs as dataset versions (v1 ``register_on_complete``), and what became of such versions."""
 
 from __future__ import annotations
 
-from aml_provider.spec.models import DataLocation, Registration
+import logging
+from dataclasses import asdict
+
+from aml_provider.datasets.access import Stores
+from aml_provider.datasets.pinning import Files, files_now, pin_from, pin_of, what_changed
+from aml_provider.datasets.records import from_record, same_data, to_record
+from aml_provider.datasets.resolving import dataset_of
+from aml_provider.runs.binding import StepRun
+from aml_provider.spec.errors import AmlError
+from aml_provider.spec.models import DataLocation, DatasetSource, Registration
+from aml_provider.storage.digest_cache import DigestCache
 from aml_provider.storage.registry import DATASETS, Registry
 from aml_provider.workspace.resolved import LoadedWorkspace
 
+_log = logging.getLogger(__name__)
 
-def register(workspace: LoadedWorkspace, wanted: Registration, place: DataLocation) -> None:
-    """A dataset version for a finished output; doing it again for the same place makes no second one."""
+
+def register(
+    workspace: LoadedWorkspace, wanted: Registration, place: DataLocation, cache: DigestCache | None = None
+) -> int:
+    """A dataset version for a finished output; doing it again for the same data makes no second one.
+
+    :return: the version.
+    """
     registry = Registry.of(workspace, DATASETS)
-    content = {"type": "file", "locations": [{"datastore": place.datastore, "path": place.path}], "tabular": None}
+    made = DatasetSource(locations=(DataLocation(datastore=place.datastore, path=place.path),))
+    files = _files(workspace, made, wanted.name, cache)
     known = registry.versions(wanted.name)
-    if not known or any(known[-1][1].get(key) != value for key, value in content.items()):
-        registry.add(wanted.name, {**content, "description": wanted.description, "tags": dict(wanted.tags)})
+    if known and same_data(from_record(known[-1][1]), made):
+        before = pin_from(known[-1][1])
+        if files is None or before is None or pin_of(files).digest == before.digest:
+            return known[-1][0]
+    record = {**to_record(made), "description": wanted.description, "tags": dict(wanted.tags)}
+    if files is not None:
+        record["pin"] = asdict(pin_of(files))
+    return registry.add(wanted.name, record, files)
+
+
+def _files(workspace: LoadedWorkspace, made: DatasetSource, name: str, cache: DigestCache | None) -> Files | None:
+    try:
+        return files_now(Stores(workspace), made, cache)
+    except (AmlError, OSError) as e:
+        _log.warning("nobody will be told when the data of dataset %r changes, which cannot be looked at: %s", name, e)
+        return None
+
+
+def changed_datasets(run: StepRun, cache: DigestCache | None) -> list[str]:
+    """A sentence about each registered version that the step reads whose data is not what was registered."""
+    stores, said = Stores(run.binding.workspace), []
+    for source in run.step.inputs:
+        try:
+            dataset = dataset_of(run, source)
+            if dataset is None or dataset.name is None:
+                continue
+            sentence = what_changed(stores, dataset, cache)
+        except (AmlError, OSError) as e:
+            _log.debug("input %r cannot be compared with what was registered: %s", source.name, e)
+            continue
+        if sentence is not None:
+            said.append(f"input {source.name!r}, {sentence}")
+    return said

@@ -6,16 +6,19 @@ import logging
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from aml_provider.datasets.access import Stores
+from aml_provider.datasets.problems import worded
+from aml_provider.datasets.resolving import dataset_of, locations_of
+from aml_provider.datasets.selection import files_of, is_selected, told_by_paths, why_unknowable
 from aml_provider.reuse.canonical import digest
 from aml_provider.reuse.errors import UnknownIngredientError
 from aml_provider.runs.binding import StepRun
-from aml_provider.runs.sources import locations_of
 from aml_provider.spec.errors import AmlError
-from aml_provider.spec.models import DataLocation, StepInput, StepOutputSource, StoredOutput
+from aml_provider.spec.models import DataLocation, DatasetSource, StepInput, StepOutputSource, StoredOutput
 from aml_provider.storage.datastores import Store, store_for
 from aml_provider.storage.digest_cache import DigestCache
 from aml_provider.storage.digests import Content
-from aml_provider.storage.gathering import gathered, is_single
+from aml_provider.storage.gathering import NothingAtPlaceError, is_single, units
 from aml_provider.workspace.resolved import LoadedWorkspace
 
 _log = logging.getLogger(__name__)
@@ -34,6 +37,7 @@ class Contents:
         self.cache = cache
         self._stores: dict[str, Store] = {}
         self._seen: dict[tuple[str, str], Content | None] = {}
+        self._dataset_stores = Stores(workspace)
 
     def store(self, datastore: str) -> Store:
         """The store behind a datastore's name."""
@@ -86,18 +90,36 @@ class Contents:
         :raises UnknownIngredientError: there is nothing, or it cannot be looked at.
         """
         try:
-            locations = locations_of(run, source)
-            if not locations:
-                raise UnknownIngredientError(f"input {source.name!r} is no files, so nobody can see whether it changes")
-            if is_single(locations):
-                return self._single(run, source, locations[0])
-            return self._gathered(source, locations)
+            dataset = dataset_of(run, source)
+            unknown = None if dataset is None else why_unknowable(dataset)
+            if unknown is not None:
+                raise UnknownIngredientError(f"input {source.name!r} {unknown}")
+            if dataset is None:
+                return self._found(run, source, None)
+            with worded(dataset):
+                found = self._found(run, source, dataset)
+                told = told_by_paths(self._dataset_stores, dataset)
+                return [*found[:-1], digest([told, found[-1]])] if told else found
         except UnknownIngredientError:
             raise
         except (AmlError, OSError) as e:
             raise UnknownIngredientError(f"input {source.name!r} cannot be looked at: {e}") from e
 
-    def _single(self, run: StepRun, source: StepInput, place: DataLocation) -> Any:
+    def _found(self, run: StepRun, source: StepInput, dataset: DatasetSource | None) -> list[Any]:
+        if dataset is not None and is_selected(dataset):
+            chosen = files_of(self._dataset_stores, dataset)
+            return self._gathered(source, [(file.datastore, file.path, file.inner) for file in chosen])
+        locations = locations_of(run, source)
+        if is_single(locations):
+            return self._single(run, source, locations[0])
+        try:
+            return self._gathered(source, units(self.store, locations))
+        except NothingAtPlaceError as e:
+            raise UnknownIngredientError(
+                f"input {source.name!r}: nothing in datastore {e.place.datastore!r} matches {e.place.path!r}"
+            ) from None
+
+    def _single(self, run: StepRun, source: StepInput, place: DataLocation) -> list[Any]:
         content = self.at(place.datastore, place.path)
         if content is None:
             raise UnknownIngredientError(
@@ -106,23 +128,17 @@ class Contents:
         # A step sees a single file under its own name, and a folder under the name of the input.
         return ["file", _file_name(run, source, place), content.digest] if content.is_file else ["tree", content.digest]
 
-    def _gathered(self, source: StepInput, locations: Sequence[DataLocation]) -> Any:
-        found: dict[str, str] = {}
-        for place in locations:
-            store = self.store(place.datastore)
-            items = gathered(store, place.path)
-            if not items:
+    def _gathered(self, source: StepInput, found: Sequence[tuple[str, str, str]]) -> list[Any]:
+        """The identity of what a step finds in one folder; ``(datastore, path, name)`` of each."""
+        names: dict[str, str] = {}
+        for datastore, path, name in found:
+            content = self.at(datastore, path)
+            if content is None:
                 raise UnknownIngredientError(
-                    f"input {source.name!r}: nothing in datastore {place.datastore!r} matches {place.path!r}"
+                    f"input {source.name!r}: {path!r} in datastore {datastore!r} has just gone"
                 )
-            for path, inner in items:
-                content = self.at(place.datastore, path)
-                if content is None:
-                    raise UnknownIngredientError(
-                        f"input {source.name!r}: {path!r} in datastore {place.datastore!r} has just gone"
-                    )
-                found[inner] = content.digest
-        return ["gathered", digest(found)]
+            names[name] = content.digest
+        return ["gathered", digest(names)]
 
 
 def _file_name(run: StepRun, source: StepInput, place: DataLocation) -> str | None:

@@ -13,6 +13,7 @@ from typing import Any
 
 from blake3 import blake3
 
+from aml_provider.datasets.resolving import dataset_of
 from aml_provider.reuse.canonical import digest
 from aml_provider.reuse.contents import Contents
 from aml_provider.reuse.environments import EnvironmentIdentity, local_identity
@@ -208,7 +209,7 @@ def _parameter(run: StepRun, name: str, used: dict[str, Any]) -> Any:
 # --- data -------------------------------------------------------------------------------------------------------
 
 # Where data is, and what it is called in the workspace. What is there is looked at.
-_PLACES = {"kind", "step", "output", "datastore", "path", "location", "locations", "name", "version"}
+_PLACES = {"kind", "step", "output", "datastore", "path", "location", "locations", "name", "version", "derived"}
 
 
 def declared_name(among: tuple[StepInput, ...] | tuple[StepOutput, ...], item: StepInput | StepOutput) -> str:
@@ -224,8 +225,8 @@ def _declared_input(run: StepRun, item: StepInput) -> list[Any]:
     # Whatever else an author may say about data counts, unless it only says where the data is.
     declared = source.model_dump(mode="json", exclude=_PLACES, exclude_defaults=True)
     if isinstance(source, ParameterSource):
-        chosen = run.parameters.get(source.name)
-        declared = {k: v for k, v in chosen.items() if k not in _PLACES} if isinstance(chosen, Mapping) else {}
+        chosen = dataset_of(run, item)
+        declared = {} if chosen is None else chosen.model_dump(mode="json", exclude=_PLACES, exclude_defaults=True)
     return [
         item.mode.value,
         item.path_on_compute,

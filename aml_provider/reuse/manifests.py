@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+from aml_provider.datasets.resolving import locations_of
 from aml_provider.reuse.contents import Contents
 from aml_provider.reuse.fingerprint import declared_name
 from aml_provider.reuse.index import ReuseIndex
 from aml_provider.runs.binding import StepRun
-from aml_provider.runs.sources import locations_of
 from aml_provider.spec.errors import AmlError
 from aml_provider.spec.models import StepInput
 from aml_provider.storage.digests import entries_of, tree_digest

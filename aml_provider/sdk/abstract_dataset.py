@@ -78,7 +78,7 @@ class AbstractDataset(PartOfV1, Verbs):
         """A dataset that differs in this, and is not registered."""
         made = (cls or type(self))()
         made.workspace = self.workspace
-        kept = {"name": None, "version": None, "dataset_type": made.DATASET_TYPE, **changes}
+        kept = {"derived": self._source.name is not None, "dataset_type": made.DATASET_TYPE, **changes}
         made._source = self._source.model_copy(update=kept)
         return made
 
@@ -97,12 +97,12 @@ class AbstractDataset(PartOfV1, Verbs):
     @property
     def name(self) -> str | None:
         """The registered name."""
-        return self._source.name
+        return None if self._source.derived else self._source.name
 
     @property
     def version(self) -> int | None:
         """The registered version."""
-        return self._source.version
+        return None if self._source.derived else self._source.version
 
     @property
     def description(self) -> str | None:
@@ -206,7 +206,7 @@ class AbstractDataset(PartOfV1, Verbs):
 
         version = registered_version(self, workspace, name, description, tags, create_new_version)
         other = copy.copy(self)
-        other._source = self._source.model_copy(update={"name": name, "version": version})
+        other._source = self._source.model_copy(update={"name": name, "version": version, "derived": False})
         other.workspace = workspace
         other._description, other._tags = description, dict(tags or {})
         return other
@@ -255,7 +255,7 @@ class AbstractDataset(PartOfV1, Verbs):
 
     def _say_what_changed(self) -> None:
         """Warn when this is a registered version whose data is not what was registered."""
-        if self.name is None:
+        if self._source.name is None:
             return
         from aml_provider.datasets.pinning import what_changed
         from aml_provider.storage.digest_cache import DigestCache

@@ -41,5 +41,7 @@ def partitioned(dataset: TabularDataset, keys: Any, target: Any, as_files: bool)
 
 def _own_name(dataset: TabularDataset, keys: list[str]) -> str:
     """A folder of its own, the same whenever the file is run or parsed."""
-    said = json.dumps([dataset.source.model_dump(mode="json", exclude={"name", "version"}), keys], sort_keys=True)
+    said = json.dumps(
+        [dataset.source.model_dump(mode="json", exclude={"name", "version", "derived"}), keys], sort_keys=True
+    )
     return hashlib.sha256(said.encode()).hexdigest()[:16]

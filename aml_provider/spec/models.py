@@ -146,7 +146,8 @@ class DatasetSource(Model):
     :param tabular: how the files are read as a table.
     :param partition_format: of a dataset of files: how parts of a file's path become values to filter by.
     :param operations: what is done to the files or rows, in order.
-    :param name: the registered name, :param version: the registered version.
+    :param name: the registered name, :param version: the registered version; of the dataset that it is derived from
+        where it is ``derived``.
     """
 
     kind: Literal["dataset"] = "dataset"
@@ -158,6 +159,7 @@ class DatasetSource(Model):
     operations: Operations = ()
     name: str | None = None
     version: int | None = None
+    derived: bool = False
 
 
 class ParameterSource(Model):

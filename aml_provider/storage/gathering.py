@@ -38,6 +38,14 @@ def gathered(store: Store, path: str) -> list[tuple[str, str]]:
 StoreOf = Callable[[str], Store]
 
 
+class NothingAtPlaceError(FileNotFoundError):
+    """There is nothing at one of several places."""
+
+    def __init__(self, place: DataLocation) -> None:
+        super().__init__(f"nothing in datastore {place.datastore!r} matches {place.path!r}")
+        self.place = place
+
+
 @dataclass(frozen=True)
 class FoundFile:
     """A file that is at a dataset's places.
@@ -53,13 +61,13 @@ class FoundFile:
 def units(stores: StoreOf, locations: Sequence[DataLocation]) -> list[tuple[str, str, str]]:
     """``(datastore, path, name)`` of the files and folders that are gathered into one folder.
 
-    :raises FileNotFoundError: there is nothing at one of the places; its argument is the place.
+    :raises NothingAtPlaceError: there is nothing at one of the places.
     """
     found = []
     for place in locations:
         there = gathered(stores(place.datastore), place.path)
         if not there:
-            raise FileNotFoundError(place)
+            raise NothingAtPlaceError(place)
         found += [(place.datastore, path, inner) for path, inner in there]
     return apart(found)
 

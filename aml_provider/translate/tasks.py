@@ -10,6 +10,7 @@ from airflow.sdk import BaseOperator
 
 from aml_provider.runs.binding import PipelineBinding
 from aml_provider.spec.models import Command, Step
+from aml_provider.translate.assets import inlets_of, outlets_of
 from aml_provider.workspace.model import ComputeKind
 from aml_provider.workspace.resolved import ResolvedCompute
 
@@ -34,6 +35,11 @@ def step_task(step: Step, binding: PipelineBinding) -> BaseOperator:
         "trigger_rule": "none_failed",
         "doc_md": _doc(step, compute),
     }
+    workspace = binding.spec.workspace
+    if inlets := inlets_of(step, workspace):
+        common["inlets"] = inlets
+    if outlets := outlets_of(step, workspace):
+        common["outlets"] = outlets
     if step.name != step.key:
         common["task_display_name"] = step.name
     return _KINDS[compute.kind](step, compute, common)

@@ -210,16 +210,17 @@ class Source:
         import io
 
         text = io.TextIOWrapper(stream_of(file, stream), encoding=encoding_of(self.form["encoding"]))
-        lines = enumerate(text, 1)
-        while True:
-            try:
-                taken = list(itertools.islice(lines, self._rows()))
-            except UnicodeError as error:
-                raise self._unreadable(file, error) from None
-            if not taken:
-                return
-            records = [record for number, line in taken for record in self._record(file, number, line)]
-            yield self._of_records(records, file)
+        with text:
+            lines = enumerate(text, 1)
+            while True:
+                try:
+                    taken = list(itertools.islice(lines, self._rows()))
+                except UnicodeError as error:
+                    raise self._unreadable(file, error) from None
+                if not taken:
+                    return
+                records = [record for number, line in taken for record in self._record(file, number, line)]
+                yield self._of_records(records, file)
 
     def _record(self, file: File, number: int, line: str) -> list[dict[str, Any]]:
         import json
