@@ -110,6 +110,8 @@ class Contents:
             chosen = files_of(self._dataset_stores, dataset)
             return self._gathered(source, [(file.datastore, file.path, file.inner) for file in chosen])
         locations = locations_of(run, source)
+        if not locations:
+            raise UnknownIngredientError(f"input {source.name!r} is no files, so nobody can see whether it changes")
         if is_single(locations):
             return self._single(run, source, locations[0])
         try:

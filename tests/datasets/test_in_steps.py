@@ -16,6 +16,7 @@ name: lab
 state: STATE
 default_kind: KIND
 docker: {image: 'IMAGE', network: none}
+compute: {c: {}}
 """
 PIPELINE = """
 from azureml.core import Dataset, Experiment, Workspace

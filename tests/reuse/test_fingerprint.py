@@ -877,7 +877,7 @@ UNKNOWN: list[tuple[Spoil, str]] = [
     (_no_code, "source_directory .*src does not exist here"),
     (_unreadable_code, "common.py"),
     (_no_value, "this run has no value for pipeline parameter 'nodes'"),
-    (_no_place_in_a_parameter, "pipeline parameter 'rows' must be a data path"),
+    (_no_place_in_a_parameter, "pipeline parameter 'rows' must be a dataset like .* or a data path"),
     (_latest_image, "image '127.0.0.1:9/team/train:latest' is known only by a tag"),
     (_two_inputs_with_one_name, "two of its inputs, or two of its outputs, have one name"),
 ]

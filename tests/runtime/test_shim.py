@@ -54,7 +54,7 @@ def test_what_scripts_commonly_import_can_be_imported(step: MakeStep) -> None:
             "Workspace(...) is not available",
         ),
         ("from azureml.core import Dataset; Dataset.File.from_files(1)", "input_datasets[name]"),
-        ("from azureml.core import Dataset; Dataset.get_by_name(1, 'x')", "add Dataset.get_by_name(ws, 'x').as_named_input"),
+        ("from azureml.core import Dataset; Dataset.get_by_name(1, 'x')", "get_by_name(ws, 'x').as_named_input('x')"),
         ("from azureml.core.model import Model; Model.get_model_path('m')", "register_model"),
         ("from azureml.core.run import get_run; get_run(1, 'x')", "Run.get_context()"),
         ("from azureml.core import get_run; get_run(1, 'x')", "not available inside a step"),

@@ -15,12 +15,17 @@ from airflow.sdk import DAG
 from airflow.sdk.exceptions import ParamValidationError
 
 from aml_provider.spec.models import (
+    DataLocation,
+    DatasetSource,
     EnvironmentSpec,
     Parameter,
     ParameterType,
     PipelineSpec,
     PythonScript,
+    Registration,
     Step,
+    StepInput,
+    StepOutput,
     SubmitOptions,
 )
 from aml_provider.translate.dag import build_dag
@@ -179,3 +184,16 @@ def test_a_parse_imports_only_what_its_steps_need(tmp_path: Path, target: str, l
     assert done.returncode == 0, done.stderr
     loaded = set(done.stdout.splitlines()[-1].split())
     assert loaded - {"kubernetes_asyncio"} == loads
+
+
+def test_registered_datasets_are_assets(build: Callable[..., DAG]) -> None:
+    read = DatasetSource(locations=(DataLocation(datastore="d", path="p"),), name="Häuser 1/2", version=3)
+    part = read.model_copy(update={"derived": True, "operations": ({"op": "take", "count": 1},)})
+    unnamed = DatasetSource(locations=(DataLocation(datastore="d", path="q"),))
+    inputs = tuple(StepInput(name=n, source=s) for n, s in {"a": read, "b": part, "c": unnamed}.items())
+    output = StepOutput(name="o", datastore="d", destination="x", registration=Registration(name="made"))
+    dag = build(step("s", "here", inputs=inputs, outputs=(output,)), step("t", "here"))
+    (inlet,), (outlet,) = dag.get_task("s").inlets, dag.get_task("s").outlets
+    assert (inlet.name, inlet.uri) == ("lab/H%C3%A4user%201%2F2", "aml://lab/H%C3%A4user%201%2F2")
+    assert (outlet.name, outlet.uri) == ("lab/made", "aml://lab/made")
+    assert not dag.get_task("t").inlets
