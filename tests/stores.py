@@ -276,6 +276,7 @@ class Wire:
 
     :param sent: changes what is sent to the store.
     :ivar passed: how many bytes have come back through it.
+    :ivar done: that what was to be done has been done.
     """
 
     def __init__(self, port: int, sent: Callable[[bytes], bytes] = bytes) -> None:
@@ -284,6 +285,8 @@ class Wire:
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listening.getsockname()[1]
         self.passed = 0
+        self.done = threading.Event()
+        self._work: tuple[int, Callable[[], object]] | None = None
         self._limit: int | None = None
         self._pairs: list[tuple[socket.socket, socket.socket]] = []
         self._lock = threading.Lock()
@@ -303,12 +306,20 @@ class Wire:
         """Break every connection once, after so many more bytes have come back."""
         self._limit = self.passed + more
 
+    def after(self, more: int, work: Callable[[], object]) -> None:
+        """Do something once, after so many more bytes have come back; what comes next waits for it."""
+        self.done.clear()
+        self._work = (self.passed + more, work)
+
     def close(self) -> None:
         """Pass nothing on any more."""
         # Whoever waits in accept would still take one.
         self._listening.shutdown(socket.SHUT_RDWR)
         self._listening.close()
         self.cut()
+
+    def _due(self) -> bool:
+        return self._work is not None and self.passed > self._work[0]
 
     def _accept(self) -> None:
         while True:
@@ -334,6 +345,11 @@ class Wire:
                         return
                     if key.fileobj is there:
                         self.passed += len(data)
+                        with self._lock:
+                            work, self._work = (self._work, None) if self._due() else (None, self._work)
+                        if work is not None:
+                            work[1]()
+                            self.done.set()
                         if self._limit is not None and self.passed > self._limit:
                             self._limit = None
                             self.cut()

@@ -15,6 +15,15 @@ def answered(stores: Stores, query: SqlQuery) -> Iterator[Any]:
 
     :raises NotSupportedError: datastores cannot be databases in this version.
     """
+    check(query)
+    return iter(())
+
+
+def check(query: SqlQuery) -> None:
+    """See that a datastore can be asked.
+
+    :raises NotSupportedError: datastores cannot be databases in this version.
+    """
     raise NotSupportedError(
         f"datastore {query.datastore!r}: queries to databases are not supported in this version; query it in a step's "
         "script."

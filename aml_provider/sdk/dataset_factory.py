@@ -204,6 +204,7 @@ class TabularDatasetFactory:
         :param validate: when run as a program, ask for a row.
         :param query_timeout: seconds that the database may take.
         """
+        from aml_provider.datasets.queries import check
         from aml_provider.sdk.table_options import column_types
         from aml_provider.sdk.tabular_dataset import TabularDataset
 
@@ -213,6 +214,7 @@ class TabularDatasetFactory:
             raise PipelineError(f"{what}: the query is {text!r}, but must be text that is not empty.")
         form = TabularFormat(format="json_lines", column_types=column_types(set_column_types, what))
         asked = SqlQuery(datastore=store.name, query=text, timeout_seconds=query_timeout)
+        check(asked)
         made = TabularDataset.of(store.workspace, [], form, query=asked)
         if validate:
             made._try()

@@ -71,7 +71,12 @@ def client(found: dict[str, Any]) -> AzureClient:
     # Whole files of 64 MiB in memory, as the library has it, are too much when many are moved at once.
     settings |= {"max_single_put_size": _PART, "max_block_size": _PART, "max_single_get_size": _PART}
     if text := found.get("connection_string"):
-        return AzureClient(BlobServiceClient.from_connection_string(text, **settings), None)
+        try:
+            return AzureClient(BlobServiceClient.from_connection_string(text, **settings), None)
+        except ValueError as error:
+            raise DatastoreError(
+                "its connection string is none; copy it from the storage account's access keys.", Reason.CREDENTIALS
+            ) from error
     url = found.get("endpoint_url") or f"https://{found['account_name']}{_HOST}"
     credential = _credential(found)
     return AzureClient(BlobServiceClient(url, credential, **settings), credential)

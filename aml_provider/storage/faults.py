@@ -111,8 +111,8 @@ def fault(origin: Origin, doing: str, error: BaseException, target: Path | None 
         text = f"{host} did not answer while {doing}{code}; check the address and the network, or try again later"
     elif reason is Reason.HOST_KEY:
         text = (
-            f"{origin.address or 'the host'} has a key that nobody has vouched for{code}; put it into the "
-            "connection's extra as host_key, or into ~/.ssh/known_hosts"
+            f"{origin.address or 'the host'} shows a host key that is not the known one{code}; if it is the right "
+            "host, put its key into the connection's extra as host_key, or into ~/.ssh/known_hosts"
         )
     elif reason is Reason.MISSING:
         return NothingThereError(f"{origin}: the store says that there is nothing, while {doing}.", reason)
@@ -197,6 +197,7 @@ _STATUS = {401: Reason.CREDENTIALS, 403: Reason.FORBIDDEN, 404: Reason.MISSING, 
 # By name, because the libraries are not imported here: they may not be installed.
 _CLASSES = {
     "NoBucketError": Reason.NO_CONTAINER,
+    "ParamValidationError": Reason.NO_CONTAINER,  # botocore, of a bucket's name: every other parameter is ours
     **dict.fromkeys(
         (
             "NoCredentialsError",

@@ -68,7 +68,8 @@ class GcsObjects(Objects):
             headers, content = await self._call("GET", "b/{}/o/{}", self._bucket, key, alt="media")
         except FileNotFoundError:
             return None
-        return content, str(headers["x-goog-generation"])
+        # Of a store that does not tell it, no object can be changed under a condition: no generation is "none".
+        return content, str(headers.get("x-goog-generation", "none"))
 
     async def put(
         self, key: str, content: bytes, *, absent: bool = False, tag: str | None = None, writer: str = ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,6 +17,18 @@ R = TypeVar("R")
 AT_ONCE = 32
 # S3, Azure and Google agree on it.
 _LONGEST = 1024
+
+
+async def together(work: Iterable[Coroutine[Any, Any, R]]) -> list[R]:
+    """The results of all; the first exception ends the others, and none of them is left running."""
+    tasks = [asyncio.ensure_future(one) for one in work]
+    try:
+        return await asyncio.gather(*tasks)
+    except BaseException:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        raise
 
 
 class NoBucketError(FileNotFoundError):
@@ -63,13 +75,7 @@ class Objects(ABC):
             async with limit:
                 return await work(item)
 
-        tasks = [asyncio.ensure_future(one(item)) for item in items]
-        try:
-            return await asyncio.gather(*tasks)
-        except BaseException:
-            for task in tasks:
-                task.cancel()
-            raise
+        return await together([one(item) for item in items])
 
     def refusal(self, key: str) -> str:
         """Why no object can be called so; empty when one can."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 from .connections import CONNECTION_TYPE, Credentials
 from .faults import DatastoreError, Reason
-from .objects import ObjectInfo, Objects
+from .objects import ObjectInfo, Objects, together
 
 #: Airflow's connection types that say how to get there.
 CONNECTION_TYPES = ("aws", "s3", CONNECTION_TYPE)
@@ -184,7 +183,7 @@ class S3Objects(Objects):
                 # Not more of it in memory at once; the tag keeps parts of two versions apart.
                 parts = [(at, min(at + _PART, size) - 1) for at in range(start, min(start + step, size), _PART)]
                 reads = [self._read(key, IfMatch=first["ETag"], Range=f"bytes={at}-{end}") for at, end in parts]
-                for content, _ in await asyncio.gather(*reads):
+                for content, _ in await together(reads):
                     file.write(content)
 
 

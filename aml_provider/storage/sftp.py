@@ -66,6 +66,12 @@ def filesystem(found: dict[str, Any]) -> Any:
 
     quiet("asyncssh")
     wanted = dict(found)
+    for file in wanted.get("client_keys") or ():
+        if not os.path.isfile(file):
+            raise DatastoreError(
+                f"there is no private key file {file!r} on this machine; correct key_file in the connection's extra.",
+                Reason.CREDENTIALS,
+            )
     text, word = wanted.pop("private_key", None), wanted.pop("passphrase", None)
     if text is not None:
         wanted["client_keys"] = [asyncssh.import_private_key(text, word)]

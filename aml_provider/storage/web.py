@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator, Sequence
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -42,10 +43,11 @@ def filesystem(found: dict[str, Any]) -> Any:
     from fsspec.implementations.http import HTTPFileSystem
 
     client: dict[str, Any] = {"timeout": aiohttp.ClientTimeout(total=None, sock_connect=15, sock_read=60)}
+    headers = dict(found.get("headers", {}))
     if login := found.get("login"):
-        user, password = login
-        client["auth"] = aiohttp.BasicAuth(user, password, "utf-8")
-    if headers := found.get("headers"):
+        # Aiohttp leaves this header out when a server sends it on to another.
+        headers["Authorization"] = f"Basic {base64.b64encode(':'.join(login).encode()).decode()}"
+    if headers:
         client["headers"] = headers
     requests = {"ssl": found["ssl"]} if "ssl" in found else {}
     return HTTPFileSystem(client_kwargs=client, encoded=True, skip_instance_cache=True, **requests)

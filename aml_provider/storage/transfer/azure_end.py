@@ -6,6 +6,7 @@ import asyncio
 import base64
 import secrets
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from aml_provider.storage.azure import AzureObjects
@@ -13,7 +14,7 @@ from aml_provider.storage.objects import ObjectInfo
 
 from .checksums import of_identity
 from .ends import PART_BYTES, Bytes, End, Entry, Folder, Landing, Part, Refused
-from .errors import ChangedError
+from .errors import ChangedError, CorruptError
 from .names import no_object_name
 
 NAME_CHARACTERS = 1024
@@ -184,14 +185,30 @@ async def _put(objects: AzureObjects, key: str, data: Bytes, md5: bytes, verify:
 
     # With the checksum of the request the service refuses what arrives with another one; it keeps the other.
     kept = ContentSettings(content_md5=bytearray(md5))
-    await objects._container.upload_blob(
-        key, bytes(data), overwrite=True, content_settings=kept, validate_content=verify, max_concurrency=1
-    )
+    with _damage_noticed():
+        await objects._container.upload_blob(
+            key, bytes(data), overwrite=True, content_settings=kept, validate_content=verify, max_concurrency=1
+        )
 
 
 async def _staged(objects: AzureObjects, key: str, block: str, data: Bytes, md5: bytes, verify: bool) -> None:
     headers = {"headers": {"Content-MD5": base64.b64encode(md5).decode()}} if verify else {}
-    await objects._container.get_blob_client(key).stage_block(block, bytes(data), **headers)
+    with _damage_noticed():
+        await objects._container.get_blob_client(key).stage_block(block, bytes(data), **headers)
+
+
+@contextmanager
+def _damage_noticed() -> Iterator[None]:
+    """Around a request whose content the service compares with a checksum."""
+    from azure.core.exceptions import HttpResponseError
+
+    try:
+        yield
+    except HttpResponseError as error:
+        # The code alone is not enough: the emulator has one for many mistakes.
+        if error.status_code == 400 and "md5" in f"{_code(error)} {error.message}".lower():
+            raise CorruptError("the service has received something else than was sent") from error
+        raise
 
 
 async def _committed(objects: AzureObjects, key: str, blocks: list[str], whole: str | None) -> str:

@@ -312,12 +312,13 @@ class BigMove:
     def _resume(self) -> Landing | None:
         journal, entry = self._mover.journal, self._job.entry
         begun = journal.begun.get(self._job.target) if journal is not None else None
-        if begun is None or (begun.source, begun.size) != (entry.mark, self._size):
+        landing = self._mover.destination.resumed(self._job.target, begun.token) if begun is not None else None
+        if begun is None or landing is None:
             return None
-        if not begun.settled and not self._mover.source.near:
-            return None
-        landing = self._mover.destination.resumed(self._job.target, begun.token)
-        if landing is None:
+        same = (begun.source, begun.size) == (entry.mark, self._size)
+        if not same or not (begun.settled or self._mover.source.near):
+            # Parts of what the file was.
+            landing.abandon()
             return None
         held = landing.held()
         self._part_bytes = begun.part_bytes

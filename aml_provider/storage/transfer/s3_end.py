@@ -27,6 +27,7 @@ _PIECE = 1 << 20
 _TRIES = 5
 _CHANGED = ("PreconditionFailed", "412")
 _GONE = ("NoSuchKey", "404")
+_DAMAGED = ("BadDigest", "XAmzContentSHA256Mismatch", "XAmzContentChecksumMismatch")
 # Bigger objects are copied by the store in parts.
 _COPY_BYTES = 1 << 30
 
@@ -148,7 +149,12 @@ class S3End(End):
         return self._do(doing, lambda backend: backend.objects.run(work, backend.objects, *arguments))
 
     def _call(self, doing: str, path: str, method: str, **arguments: Any) -> Any:
-        return self._ask(f"{doing} {self.path(path)!r}", _called, method, {"Key": self.key(path), **arguments})
+        try:
+            return self._ask(f"{doing} {self.path(path)!r}", _called, method, {"Key": self.key(path), **arguments})
+        except OSError as error:
+            if _code(error) in _DAMAGED:
+                raise CorruptError("the store has received something else than was sent") from error
+            raise
 
     def _checked(self, md5: bytes) -> dict[str, str]:
         # The store refuses what arrives with another one.
