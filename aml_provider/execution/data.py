@@ -203,12 +203,20 @@ def _used_where_it_is(
 
 
 def copy(source: Path, target: Path) -> None:
-    """Copy a file or a folder; our own bookkeeping in a datastore's root is no data."""
+    """Copy a file or a folder; what runs keep in a datastore's root is no data."""
     target.parent.mkdir(parents=True, exist_ok=True)
     if source.is_dir():
-        shutil.copytree(source, target, ignore=shutil.ignore_patterns(STORE_FOLDER), dirs_exist_ok=True)
+        ours = {STORE_FOLDER} if _is_root(source) else set()
+        shutil.copytree(
+            source, target, ignore=lambda folder, _: ours if Path(folder) == source else set(), dirs_exist_ok=True
+        )
     else:
         shutil.copy(source, target)
+
+
+def _is_root(folder: Path) -> bool:
+    """Whether runs keep their records in this folder."""
+    return any((folder / STORE_FOLDER / name).is_dir() for name in ("runs", "staging", "reuse"))
 
 
 def _gather(run: StepRun, source: StepInput, locations: Sequence[DataLocation], target: Path) -> None:

@@ -63,7 +63,7 @@ class StepTask:
             return {name: StoredOutput.model_validate(place) for name, place in value.items()}
 
         # Airflow's params hold everything in the run's conf, which may say more than values.
-        parameters = {p.name: context["params"].get(p.name, p.default) for p in self.binding.spec.parameters}
+        parameters = {p.name: p.taken(context["params"].get(p.name, p.default)) for p in self.binding.spec.parameters}
         return StepRun(self.binding, self.step, ti.dag_id, str(ti.run_id), parameters, outputs_of)
 
     @contextmanager

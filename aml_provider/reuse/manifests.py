@@ -12,7 +12,7 @@ from aml_provider.reuse.index import ReuseIndex
 from aml_provider.runs.binding import StepRun
 from aml_provider.spec.errors import AmlError
 from aml_provider.spec.models import StepInput
-from aml_provider.storage.digests import entries_of, tree_digest
+from aml_provider.storage.digests import BOOKKEEPING, entries_of, tree_digest
 from aml_provider.storage.gathering import is_single
 
 _log = logging.getLogger(__name__)
@@ -58,8 +58,10 @@ def files_of_input(run: StepRun, source: StepInput, contents: Contents, digest: 
         there = contents.at(place.datastore, place.path)
         if there is None or there.files > MAX_FILES:
             return None
-        path = contents.store(place.datastore).local_path(place.path)
-        files = {entry.relative: entry.digest for entry in entries_of(path, contents.cache)}
+        store = contents.store(place.datastore)
+        path = store.local_path(place.path)
+        ours = BOOKKEEPING if path == store.local_root else frozenset()
+        files = {entry.relative: entry.digest for entry in entries_of(path, contents.cache, ignore=ours)}
     except (AmlError, OSError):
         return None
     return files if tree_digest(files.items()) == digest else None

@@ -81,7 +81,7 @@ class PipelineReuseSensor(BaseSensorOperator):
             raise DownstreamTasksSkipped(tasks=tasks)  # type: ignore[no-untyped-call]
 
     def _parameters(self, context: Context) -> dict[str, Any]:
-        return {p.name: context["params"].get(p.name, p.default) for p in self.binding.spec.parameters}
+        return {p.name: p.taken(context["params"].get(p.name, p.default)) for p in self.binding.spec.parameters}
 
     def _options(self, params: Mapping[str, Any]) -> Options:
         from aml_provider.reuse.plan import Options

@@ -70,6 +70,11 @@ class Parameter(Model):
     type: ParameterType
     default: Any = None
 
+    def taken(self, value: Any) -> Any:
+        """A value as steps get it: what JSON has as 2 is 2.0 for a parameter whose values are fractions."""
+        whole = isinstance(value, int) and not isinstance(value, bool)
+        return float(value) if self.type is ParameterType.NUMBER and whole else value
+
 
 # --- values in an argument list, rendered when the step starts -------------------------------------------------
 

@@ -13,7 +13,7 @@ from aml_provider.spec.errors import PipelineError
 
 from .backend_base import Backend, Item
 from .digest_cache import DigestCache
-from .digests import Content, content_of
+from .digests import BOOKKEEPING, Content, content_of
 from .faults import Origin
 from .paths import PART_PREFIX
 
@@ -98,7 +98,9 @@ class FolderBackend(Backend):
 
     def _content(self, path: str, cache: DigestCache | None) -> Content | None:
         try:
-            return content_of(self.local_root / path if path else self.local_root, cache)
+            # What runs keep is in the root; a folder of that name elsewhere is an author's.
+            ours = frozenset() if path else BOOKKEEPING
+            return content_of(self.local_root / path if path else self.local_root, cache, ignore=ours)
         except FileNotFoundError:
             return None
 

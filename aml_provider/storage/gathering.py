@@ -26,7 +26,9 @@ def gathered(store: Store, path: str) -> list[tuple[str, str]]:
     """
     place = normalized(path, store.name)
     if is_glob(place):
-        found, above = store.glob(place), glob_root(place)
+        above = glob_root(place)
+        # What runs keep in the root is no data, and changes while a step runs.
+        found = [item for item in store.glob(place) if above or item.partition("/")[0] not in BOOKKEEPING]
     else:
         found, above = [place], place.rpartition("/")[0]
     inside = len(above) + 1 if above else 0

@@ -88,7 +88,7 @@ def _data(items: Iterable[Item], path: str) -> list[Item]:
     found = []
     for item in items:
         parts = item.path[_start(path) :].split("/")
-        ours = parts[0] in BOOKKEEPING or any(part.startswith(PART_PREFIX) for part in parts)
+        ours = (not path and parts[0] in BOOKKEEPING) or any(part.startswith(PART_PREFIX) for part in parts)
         if item.path == path or not ours:
             found.append(item)
     return found

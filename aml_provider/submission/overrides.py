@@ -12,6 +12,7 @@ from typing import Any
 from aml_provider.spec.errors import ParameterError, UnknownParameterError
 from aml_provider.spec.graph import check_step_names
 from aml_provider.spec.models import Parameter, ParameterType, PipelineSpec
+from aml_provider.spec.numbers import finite
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ def parsed(parameter: Parameter, text: str) -> Any:
         if parameter.type is ParameterType.INTEGER:
             return int(text)
         if parameter.type is ParameterType.NUMBER:
-            return float(text)
+            number = float(text)
         if parameter.type is ParameterType.BOOLEAN:
             return {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}[text.lower()]
         if parameter.type is ParameterType.DATAPATH:
@@ -89,7 +90,7 @@ def parsed(parameter: Parameter, text: str) -> Any:
     except (ValueError, KeyError):
         expected = _EXPECTED.get(parameter.type, f"of type {parameter.type.value}, like {parameter.default!r}")
         raise ParameterError(f"pipeline parameter {parameter.name!r} must be {expected}, not {text!r}") from None
-    return text
+    return finite(parameter.name, number) if parameter.type is ParameterType.NUMBER else text
 
 
 _EXPECTED = {

@@ -29,7 +29,14 @@ def test_integers_survive_their_text(value: int) -> None:
     assert parsed(Parameter(name="n", type=ParameterType.INTEGER, default=1), str(value)) == value
 
 
-@given(st.floats(allow_nan=False))
+@pytest.mark.parametrize("text", ["nan", "inf", "-inf", "1e400"])
+def test_numbers_that_json_does_not_have_are_refused(text: str) -> None:
+    """They reached scripts as the text None, and one as the other."""
+    with pytest.raises(ParameterError, match="'x' cannot be .*: only finite numbers reach a run"):
+        parsed(Parameter(name="x", type=ParameterType.NUMBER, default=1.0), text)
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False))
 def test_numbers_survive_their_text(value: float) -> None:
     """The same for floats."""
     assert parsed(Parameter(name="x", type=ParameterType.NUMBER, default=1.0), repr(value)) == value

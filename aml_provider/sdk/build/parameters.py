@@ -11,6 +11,7 @@ from aml_provider.sdk.parameter import PipelineParameter
 from aml_provider.sdk.ports import PipelineDataset
 from aml_provider.spec.errors import ParameterError, PipelineError, UnknownParameterError
 from aml_provider.spec.models import Parameter, ParameterType
+from aml_provider.spec.numbers import finite
 
 _PYTHON = {
     ParameterType.STRING: "str",
@@ -52,6 +53,8 @@ def _default(parameter: PipelineParameter) -> Any:
         return _location(parameter.default_value)
     if parameter.type is ParameterType.DATASET:
         return _dataset(parameter.default_value)
+    if parameter.type is ParameterType.NUMBER:
+        return finite(parameter.name, parameter.default_value)
     return parameter.default_value
 
 
@@ -111,7 +114,7 @@ def _checked(parameter: Parameter, value: Any) -> Any:
             f"but the value {value!r} is of type {type(value).__name__}; pass one of type {_PYTHON[kind]}."
         )
     if kind is ParameterType.NUMBER:
-        return float(value)
+        return finite(parameter.name, float(value))
     if kind is ParameterType.DATASET:
         return _dataset(value)
     return _location(value) if kind is ParameterType.DATAPATH else value
