@@ -12,7 +12,7 @@ import subprocess
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,7 +35,14 @@ KINDS = (
 OBJECT_KINDS = KINDS[1:3]
 #: Those that are on another machine.
 REMOTE_KINDS = KINDS[1:]
+#: With AML_TRANSFERS=all every pair and every way of cutting a transfer off is tried; else some of each, in a minute.
+EVERYTHING = os.environ.get("AML_TRANSFERS") == "all"
 S3_BUCKET = f"aml-tests-{uuid.uuid4().hex[:12]}"
+
+
+def some(all_of_them: Sequence[Any], few: Sequence[Any]) -> Sequence[Any]:
+    """Parameters of a test: the few, unless everything is to be tried."""
+    return all_of_them if EVERYTHING else few
 
 
 def addresses() -> dict[str, str]:
