@@ -146,12 +146,14 @@ class DockerStepOperator(StepTask, ResumableJobMixin, DockerOperator):
 
     def learn(self, run: StepRun) -> bool:
         """An image that is not on the host, and that no registry tells the digest of, has to be pulled to be known."""
-        return bool(self.image) and self._pull_if_missing()
+        with self._docker_errors():
+            return bool(self.image) and self._pull_if_missing()
 
     def abandon_earlier(self, run: StepRun) -> None:
         """Remove containers of earlier attempts."""
-        for found in self._containers(run):
-            self._remove(found["Id"])
+        with self._docker_errors():
+            for found in self._containers(run):
+                self._remove(found["Id"])
 
     def _pull_if_missing(self) -> bool:
         """Whether it was missing."""
