@@ -296,8 +296,10 @@ class Run:
 
             def holding(task_id: str = task_id) -> bool:
                 assert self.state() not in FINAL, f"the run ended early: {self.states()}\n{self.log(task_id)}"
-                # A pod is followed by the triggerer from the moment on that it says so.
-                return self.ticking(task_id) and (task_id != "deferred" or "reached Running" in self.log(task_id))
+                # A cluster says that a pod runs a while after the pod has begun; a pod is followed by the triggerer
+                # from the moment on that it says so.
+                held = self.ticking(task_id) and self.held(task_id)
+                return bool(held) and (task_id != "deferred" or "reached Running" in self.log(task_id))
 
             eventually(f"step {task_id} of {self.run_id} is under way", holding, seconds=240)
 
