@@ -40,7 +40,7 @@ _EXCEPTIONS = _from(
     "WebserviceException",
     "WorkspaceException",
 )
-_COMPUTE = _from("compute", "AmlCompute", "ComputeInstance", "ComputeTarget", "KubernetesCompute")
+_COMPUTE = _from("compute", "AmlCompute", "ComputeInstance", "ComputeTarget", "DataFactoryCompute", "KubernetesCompute")
 _COMPUTE_EXCEPTION = _from("exceptions", "ComputeTargetException")
 _RUNCONFIG = _from(
     "runconfig",
@@ -94,6 +94,7 @@ _RUNS = {
 _PARAMETER = _from("parameter", "PipelineParameter")
 _PYTHON_STEP = _from("steps.python_script", "PythonScriptStep")
 _COMMAND_STEP = _from("steps.command", "CommandStep")
+_TRANSFER_STEP = _from("steps.data_transfer", "DataTransferStep")
 
 MODULES: dict[str, dict[str, str]] = {
     "azureml": {},
@@ -116,6 +117,7 @@ MODULES: dict[str, dict[str, str]] = {
     "azureml.core.compute.amlcompute": {**_from("compute", "AmlCompute"), **_COMPUTE_EXCEPTION},
     "azureml.core.compute.compute": {**_from("compute", "ComputeTarget"), **_COMPUTE_EXCEPTION},
     "azureml.core.compute.computeinstance": _from("compute", "ComputeInstance"),
+    "azureml.core.compute.datafactory": _from("compute", "DataFactoryCompute"),
     "azureml.core.compute.kubernetescompute": _from("compute", "KubernetesCompute"),
     "azureml.core.compute_target": {**_COMPUTE_EXCEPTION, **_from("compute", "ComputeTarget")},
     "azureml.core.conda_dependencies": _from("conda", "PYTHON_DEFAULT_VERSION", "CondaDependencies"),
@@ -165,8 +167,9 @@ MODULES: dict[str, dict[str, str]] = {
     "azureml.pipeline.core.pipeline": _from("pipeline", "Pipeline"),
     "azureml.pipeline.core.pipeline_output_dataset": _PIPELINE_DATASETS,
     "azureml.pipeline.core.run": _from("pipeline_run", "PipelineRun") | _from("step_run", "StepRun", "StepRunOutput"),
-    "azureml.pipeline.steps": {**_PYTHON_STEP, **_COMMAND_STEP},
+    "azureml.pipeline.steps": {**_PYTHON_STEP, **_COMMAND_STEP, **_TRANSFER_STEP},
     "azureml.pipeline.steps.command_step": _COMMAND_STEP,
+    "azureml.pipeline.steps.data_transfer_step": _TRANSFER_STEP,
     "azureml.pipeline.steps.python_script_step": _PYTHON_STEP,
     "azureml.widgets": _from("widgets", "RunDetails"),
 }

@@ -84,6 +84,8 @@ def problems(spec: PipelineSpec, source: PipelineSource, workspace: LoadedWorksp
         except AmlError as e:
             found.append(str(e))
             continue
+        if isinstance(step.action, Transfer):
+            continue
         image = step.environment.image if step.environment else None
         if compute.kind is not ComputeKind.LOCAL and not (image or compute.image):
             found.append(

@@ -12,7 +12,7 @@ from typing import Any
 from aml_provider.cli.inspect import collect
 from aml_provider.cli.table import print_table
 from aml_provider.reuse.explain import Difference, nearest
-from aml_provider.reuse.plan import Decision, Options, Plan, Planner, Verdict, duration
+from aml_provider.reuse.plan import Decision, Options, Plan, Planner, Verdict
 from aml_provider.runs.binding import PipelineBinding, StepRun
 from aml_provider.spec.errors import PipelineError
 from aml_provider.spec.models import PipelineSpec, Step
@@ -114,10 +114,7 @@ def print_plans(file: Path, overrides: Overrides, as_json: bool) -> None:
 
 
 def _row(file: Path, pipeline: Planned, decision: Decision) -> tuple[str, str, str]:
-    lines = [decision.reason]
-    if decision.record is not None:
-        source = decision.record.run.get("pipeline_run_id")
-        lines[0] += f"; computed by run {source}, saves {duration(decision.record.seconds)}"
+    lines = [decision.told]
     difference = pipeline.difference(decision)
     if difference is not None:
         lines += [f"  {change}" for change in difference.changes[:SHOWN_CHANGES]]

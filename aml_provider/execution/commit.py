@@ -14,7 +14,7 @@ from aml_provider.execution.staging import discard_attempts
 from aml_provider.reuse.contents import Contents
 from aml_provider.runs.binding import StepRun
 from aml_provider.runs.layout import AttemptFolder, write_json
-from aml_provider.spec.models import StoredOutput
+from aml_provider.spec.models import DataLocation, StoredOutput
 from aml_provider.storage.digest_cache import DigestCache
 from aml_provider.tracking.journal import metrics_of, read_events
 
@@ -31,6 +31,17 @@ def commit_success(run: StepRun, attempt: AttemptFolder, report: dict[str, Any])
     """
     with disk_errors(run):
         places = {output.name: publish(run, attempt, output, report) for output in run.step.outputs}
+        return commit_places(run, attempt, report, places)
+
+
+def commit_places(
+    run: StepRun, attempt: AttemptFolder, report: dict[str, Any], places: dict[str, DataLocation]
+) -> dict[str, StoredOutput]:
+    """Record outputs that are in their places for reuse, write the step's result, and return the outputs.
+
+    :param places: output name -> where its readers find it.
+    """
+    with disk_errors(run):
         with DigestCache(run.binding.digest_cache) as cache:
             contents = Contents(run.binding.workspace, cache)
             outputs = {name: contents.stored(place) for name, place in places.items()}

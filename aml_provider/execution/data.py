@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -24,9 +24,10 @@ from aml_provider.spec.models import (
     StepOutput,
     StepOutputSource,
 )
-from aml_provider.storage.datastores import Store, store_for
+from aml_provider.storage.datastores import Store
 from aml_provider.storage.digest_cache import DigestCache
 from aml_provider.storage.gathering import NothingAtPlaceError, is_single, units
+from aml_provider.storage.paths import kept_by_runs, normalized
 from aml_provider.storage.stage_cache import StageCache
 from aml_provider.workspace.resolved import memory_bytes
 
@@ -89,15 +90,15 @@ def place_input(run: StepRun, attempt: AttemptFolder, source: StepInput, *, in_p
     :param in_place: the step runs on this machine and sees the same paths.
     :raises StepError: there is no such data.
     """
+    stores = Stores(run.binding.workspace)
     dataset = dataset_of(run, source)
     if dataset is None:
-        return _placed(run, attempt, source, in_place)
-    stores = Stores(run.binding.workspace)
+        return _placed(run, attempt, source, stores, in_place)
     made: list[Path] = []
     try:
         with worded(dataset):
             if not is_written(dataset) and not is_selected(dataset):
-                placed = _placed(run, attempt, source, in_place)
+                placed = _placed(run, attempt, source, stores, in_place)
             else:
                 private = attempt.inputs / source.name
                 made = lay_out(stores, dataset, private)
@@ -112,23 +113,20 @@ def place_input(run: StepRun, attempt: AttemptFolder, source: StepInput, *, in_p
         raise StepError(f"step {run.step.name!r}, input {source.name!r}: {error}.") from None
 
 
-def _placed(run: StepRun, attempt: AttemptFolder, source: StepInput, in_place: bool) -> Placed:
+def _placed(run: StepRun, attempt: AttemptFolder, source: StepInput, stores: Stores, in_place: bool) -> Placed:
     locations = locations_of(run, source)
     if is_single(locations):
         (single,) = locations
-        store = store_of(run, single.datastore)
-        if store.local_root is None:
-            private = attempt.inputs / source.name / (PurePosixPath(single.path).name or "data")
-            stage_in(run, source, store, single.path, private)
-        else:
+        store = stores(single.datastore)
+        if store.local_root is not None:
             host = _existing(run, source, single, store)
             if source.mode is not DataMode.DOWNLOAD:
                 return _used_where_it_is(run, attempt, source, single.datastore, host, in_place)
-            private = attempt.inputs / source.name / (host.name or "data")
-            copy(host, private)
+        private = attempt.inputs / source.name / (PurePosixPath(single.path).name or "data")
+        _bring(run, source, store, single.path, private)
     else:
         private = attempt.inputs / source.name
-        _gather(run, source, locations, private)
+        _gather(run, source, stores, locations, private)
     return _own(attempt, source, private, in_place)
 
 
@@ -142,19 +140,14 @@ def _own(attempt: AttemptFolder, source: StepInput, private: Path, in_place: boo
     return Placed(private, str(private) if in_place else str(JOB_INSIDE / relative))
 
 
-def store_of(run: StepRun, datastore: str) -> Store:
-    """The store behind a datastore."""
-    return store_for(run.binding.workspace.datastore(datastore), datastore)
-
-
 def _existing(run: StepRun, source: StepInput, place: DataLocation, store: Store) -> Path:
     host = store.local_path(place.path)
     if not host.exists():
-        raise missing_input(run, source, place, f"looked for {host}")
+        raise _missing_input(run, source, place, f"looked for {host}")
     return host
 
 
-def missing_input(run: StepRun, source: StepInput, place: DataLocation, where: str) -> StepError:
+def _missing_input(run: StepRun, source: StepInput, place: DataLocation, where: str) -> StepError:
     """What to say when there is nothing where an input was to be."""
     origin = source.source
     if isinstance(origin, StepOutputSource):
@@ -169,15 +162,20 @@ def missing_input(run: StepRun, source: StepInput, place: DataLocation, where: s
     )
 
 
-def stage_in(run: StepRun, source: StepInput, store: Store, path: str, target: Path) -> None:
-    """Bring what is at a path of a store on another machine to ``target``, by way of this machine's kept copies.
+def _bring(run: StepRun, source: StepInput, store: Store, path: str, target: Path) -> None:
+    """Bring what is at a path of a store to ``target``: from another machine by way of this machine's kept copies.
 
     :raises StepError: there is nothing.
     :raises PipelineError: the store cannot be read, what is there changes meanwhile, or there is no room for it.
     """
+    if store.local_root is not None:
+        copy(store.local_path(path), target, kept_by_runs(normalized(path, store.name)))
+        return
     content = store.content(path)
     if content is None:
-        raise missing_input(run, source, DataLocation(datastore=store.name, path=path), f"looked for it at {store.url}")
+        raise _missing_input(
+            run, source, DataLocation(datastore=store.name, path=path), f"looked for it at {store.url}"
+        )
     workspace = run.binding.workspace
     with DigestCache(run.binding.digest_cache) as digests:
         cache = StageCache(workspace.state / "staged", memory_bytes(workspace.file.stage.max_size), digests)
@@ -202,36 +200,28 @@ def _used_where_it_is(
     return Placed(host, str(target), mount(run, datastore, host, str(target), read_only=True))
 
 
-def copy(source: Path, target: Path) -> None:
-    """Copy a file or a folder; what runs keep in a datastore's root is no data."""
+def copy(source: Path, target: Path, without: Set[str] = frozenset()) -> None:
+    """Copy a file or a folder.
+
+    :param without: names directly in the folder that are left out.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
     if source.is_dir():
-        ours = {STORE_FOLDER} if _is_root(source) else set()
         shutil.copytree(
-            source, target, ignore=lambda folder, _: ours if Path(folder) == source else set(), dirs_exist_ok=True
+            source, target, ignore=lambda folder, _: without if Path(folder) == source else (), dirs_exist_ok=True
         )
     else:
         shutil.copy(source, target)
 
 
-def _is_root(folder: Path) -> bool:
-    """Whether runs keep their records in this folder."""
-    return any((folder / STORE_FOLDER / name).is_dir() for name in ("runs", "staging", "reuse"))
-
-
-def _gather(run: StepRun, source: StepInput, locations: Sequence[DataLocation], target: Path) -> None:
+def _gather(run: StepRun, source: StepInput, stores: Stores, locations: Sequence[DataLocation], target: Path) -> None:
     target.mkdir(parents=True)
-    stores = Stores(run.binding.workspace)
     try:
         found = units(stores, locations)
     except NothingAtPlaceError as error:
         raise StepError(f"step {run.step.name!r}, input {source.name!r}: {error}. {UPLOAD}") from None
     for datastore, path, inner in found:
-        store = stores(datastore)
-        if store.local_root is None:
-            stage_in(run, source, store, path, target / inner)
-        else:
-            copy(store.local_path(path), target / inner)
+        _bring(run, source, stores(datastore), path, target / inner)
 
 
 # --- outputs ----------------------------------------------------------------------------------------------------

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from aml_provider.execution.recording import commit_record, keep_fingerprint
-from aml_provider.execution.reusing import Go, why_it_runs
-from aml_provider.reuse.claims import Claim, Claims, Lease
-from aml_provider.reuse.plan import Decision, Planner, Verdict
+from aml_provider.execution.reusing import Go, claim, why_it_runs
+from aml_provider.reuse.claims import Claim
+from aml_provider.reuse.plan import Planner, Verdict
 from aml_provider.reuse.snapshot import source_files
 from aml_provider.runs.binding import StepRun
 from aml_provider.runs.errors import StepError
@@ -48,7 +48,7 @@ def decide(run: StepRun, number: int, lease_seconds: float, stale: Claim | None)
     with DigestCache(run.binding.digest_cache) as cache:
         decision = Planner(run.binding, run.parameters, cache=cache).decide(run)
         if decision.fingerprint is not None and decision.verdict is not Verdict.REUSE:
-            lease = _claim(run, decision.fingerprint.key, lease_seconds, stale)
+            lease = claim(run, decision.fingerprint.key, stale, lease_seconds=lease_seconds)
             if isinstance(lease, Claim):
                 return lease
             # Whoever held the claim before may have finished between our look at the index and our claim.
@@ -57,7 +57,7 @@ def decide(run: StepRun, number: int, lease_seconds: float, stale: Claim | None)
                 lease.release()
                 decision = again
     reused = decision.verdict is Verdict.REUSE
-    why = [_of_record(decision)] if reused else why_it_runs(run, Go(decision.reason, decision.fingerprint))
+    why = [decision.told] if reused else why_it_runs(run, Go(decision.reason, decision.fingerprint))
     # Kept for a reused task too: a person may have it run all the same, and then its result is the newer one.
     keep_fingerprint(run, run.folder.attempt(number), decision.fingerprint, why, replace=reused or decision.outdated)
     places = decision.outputs if reused else _declared(run)
@@ -142,23 +142,3 @@ def _is_as_before(run: StepRun, attempt: AttemptFolder, planner: Planner) -> boo
         ", ".join(changed),
     )
     return False
-
-
-def _claim(run: StepRun, key: str, lease_seconds: float, stale: Claim | None) -> Lease | Claim:
-    claims = Claims.of(run.binding.store.reuse, run.binding.store.root)
-    wanted: dict[str, Any] = {
-        "owner": run.step_run_id,
-        "step": run.step.name,
-        "pipeline_run_id": run.pipeline_run_id,
-        "lease_seconds": lease_seconds,
-    }
-    if stale is not None and stale.key == key:
-        return claims.take_over(stale, **wanted)
-    return claims.acquire(key, **wanted)
-
-
-def _of_record(decision: Decision) -> str:
-    assert decision.record is not None
-    return (
-        f"{decision.reason}; computed by run {decision.record.run['pipeline_run_id']} in {decision.record.seconds:g} s"
-    )

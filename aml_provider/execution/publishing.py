@@ -17,6 +17,7 @@ from aml_provider.runs.binding import StepRun
 from aml_provider.runs.errors import StepError, StepInterruptedError
 from aml_provider.runs.layout import AttemptFolder, read_json, write_json
 from aml_provider.spec.models import DataLocation, DataMode, StepOutput, StoredOutput
+from aml_provider.storage.datastores import store_for
 from aml_provider.storage.paths import PART_PREFIX
 
 _log = logging.getLogger(__name__)
@@ -38,7 +39,7 @@ def publish(run: StepRun, attempt: AttemptFolder, output: StepOutput, report: di
         )
     own = "{run-id}" in output.destination
     staged = _staged(run, attempt, output)
-    store = data.store_of(run, output.datastore)
+    store = store_for(run.binding.workspace.datastore(output.datastore), output.datastore)
     if store.local_root is None:
         publish_objects(run, output, store, place.path, staged, written=_exists(report, output))
         return place

@@ -72,7 +72,7 @@ def settle(
         if decision.verdict is not Verdict.REUSE:
             if decision.fingerprint is None:
                 return Go(forced or decision.reason)
-            lease = claim(run, number, decision.fingerprint.key, stale)
+            lease = _claim_attempt(run, number, decision.fingerprint.key, stale)
             if isinstance(lease, Claim):
                 return Wait(lease)
             try:
@@ -98,23 +98,31 @@ def _decide(run: StepRun, cache: DigestCache, forced: str | None) -> Decision:
     return planner.decide(run) if forced is None else planner.fingerprinted(run)
 
 
-def claim(run: StepRun, number: int, key: str, stale: Claim | None = None) -> Lease | Claim:
-    """Claim what attempt ``number`` is going to compute, or find out who has."""
+def claim(run: StepRun, key: str, stale: Claim | None, **terms: Any) -> Lease | Claim:
+    """Claim what a step is going to compute, or find out who has.
+
+    :param stale: a claim that was seen not to live any more.
+    :param terms: for how long, and how its owner shows that it lives, as :meth:`Claims.acquire` has them.
+    """
     claims = Claims.of(run.binding.store.reuse, run.binding.store.root)
+    terms |= {"owner": run.step_run_id, "step": run.step.name, "pipeline_run_id": run.pipeline_run_id}
+    if stale is not None and stale.key == key:
+        return claims.take_over(stale, **terms)
+    return claims.acquire(key, **terms)
+
+
+def _claim_attempt(run: StepRun, number: int, key: str, stale: Claim | None = None) -> Lease | Claim:
     compute = run.compute
     waits = compute.kind is ComputeKind.KUBERNETES and compute.deferrable
-    wanted: dict[str, Any] = {
-        "owner": run.step_run_id,
-        "step": run.step.name,
-        "pipeline_run_id": run.pipeline_run_id,
-        "lease_seconds": run.binding.workspace.file.reuse.lease_seconds,
-        "heartbeat": heartbeat(run, number),
+    return claim(
+        run,
+        key,
+        stale,
+        lease_seconds=run.binding.workspace.file.reuse.lease_seconds,
+        heartbeat=heartbeat(run, number),
         # While its pod is pending, a deferred step has no worker that would renew its claim.
-        "starting_seconds": compute.startup_timeout_seconds + STARTING_MARGIN_SECONDS if waits else 0.0,
-    }
-    if stale is not None and stale.key == key:
-        return claims.take_over(stale, **wanted)
-    return claims.acquire(key, **wanted)
+        starting_seconds=compute.startup_timeout_seconds + STARTING_MARGIN_SECONDS if waits else 0.0,
+    )
 
 
 def claim_again(run: StepRun, attempt: AttemptFolder) -> Lease | None:
@@ -125,7 +133,7 @@ def claim_again(run: StepRun, attempt: AttemptFolder) -> Lease | None:
     held = Claims.of(run.binding.store.reuse, run.binding.store.root).look(key)
     if held is None or held.owner != run.step_run_id:
         return None
-    lease = claim(run, attempt.number, key)
+    lease = _claim_attempt(run, attempt.number, key)
     return lease if isinstance(lease, Lease) else None
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from aml_provider.runs.errors import StepError
-from aml_provider.spec.models import Argument, Command, Concat, InputRef, ParameterRef, PythonScript, Step, Text
+from aml_provider.spec.models import Argument, Command, Concat, InputRef, ParameterRef, PythonScript, Step, Text, Transfer
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,7 @@ class Values:
             for name, value in self.step_parameters().items():
                 arguments += [f"--{name}", value]
             return {"kind": "python", "interpreter": interpreter, "script": action.script, "arguments": arguments}
+        assert not isinstance(action, Transfer), "what moves data has no command"
         return {"kind": "shell", "line": self._line(action)}
 
     def _line(self, command: Command) -> str:

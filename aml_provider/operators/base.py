@@ -94,11 +94,7 @@ class StepTask:
         if isinstance(outcome, Reused):
             self.abandon_earlier(run)
             self.push(context, run, outcome.decision.outputs)
-            record = outcome.decision.record
-            assert record is not None
-            raise AirflowSkipException(
-                f"reused: {outcome.decision.reason}; computed by {record.run['pipeline_run_id']} in {record.seconds} s"
-            )
+            raise AirflowSkipException(f"reused: {outcome.decision.told}")
         if isinstance(outcome, Wait):
             claim = outcome.claim
             self.log.info("Run %s is computing the same; waiting for its result", claim.pipeline_run_id or "of another")

@@ -31,7 +31,8 @@ def digest(value: Any) -> str:
 
 
 def _check_keys(value: Any) -> None:
-    # json would write the key 1 as "1". A loop, because calls are most of what a recursion costs here.
+    # json would write the key 1 as "1". A loop, because calls are most of what a recursion costs here, and most of what
+    # it meets is text.
     waiting = [value]
     while waiting:
         inside = waiting.pop()
@@ -42,4 +43,4 @@ def _check_keys(value: Any) -> None:
             inside = inside.values()
         elif not isinstance(inside, _NESTED):
             continue
-        waiting += [inner for inner in inside if isinstance(inner, _NESTED)]
+        waiting += [inner for inner in inside if type(inner) is not str]

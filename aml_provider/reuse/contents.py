@@ -15,7 +15,6 @@ from aml_provider.reuse.errors import UnknownIngredientError
 from aml_provider.runs.binding import StepRun
 from aml_provider.spec.errors import AmlError
 from aml_provider.spec.models import DataLocation, DatasetSource, StepInput, StepOutputSource, StoredOutput
-from aml_provider.storage.datastores import Store, store_for
 from aml_provider.storage.digest_cache import DigestCache
 from aml_provider.storage.digests import Content
 from aml_provider.storage.gathering import NothingAtPlaceError, is_single, units
@@ -33,17 +32,9 @@ class Contents:
     """
 
     def __init__(self, workspace: LoadedWorkspace, cache: DigestCache | None = None) -> None:
-        self._workspace = workspace
         self.cache = cache
-        self._stores: dict[str, Store] = {}
+        self.store = Stores(workspace)
         self._seen: dict[tuple[str, str], Content | None] = {}
-        self._dataset_stores = Stores(workspace)
-
-    def store(self, datastore: str) -> Store:
-        """The store behind a datastore's name."""
-        if datastore not in self._stores:
-            self._stores[datastore] = store_for(self._workspace.datastore(datastore), datastore)
-        return self._stores[datastore]
 
     def at(self, datastore: str, path: str) -> Content | None:
         """What is at a place; ``None``: nothing."""
@@ -98,7 +89,7 @@ class Contents:
                 return self._found(run, source, None)
             with worded(dataset):
                 found = self._found(run, source, dataset)
-                told = told_by_paths(self._dataset_stores, dataset)
+                told = told_by_paths(self.store, dataset)
                 return [*found[:-1], digest([told, found[-1]])] if told else found
         except UnknownIngredientError:
             raise
@@ -107,7 +98,7 @@ class Contents:
 
     def _found(self, run: StepRun, source: StepInput, dataset: DatasetSource | None) -> list[Any]:
         if dataset is not None and is_selected(dataset):
-            chosen = files_of(self._dataset_stores, dataset)
+            chosen = files_of(self.store, dataset)
             return self._gathered(source, [(file.datastore, file.path, file.inner) for file in chosen])
         locations = locations_of(run, source)
         if not locations:

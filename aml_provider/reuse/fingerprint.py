@@ -34,6 +34,7 @@ from aml_provider.spec.models import (
     StepInput,
     StepOutput,
     Text,
+    Transfer,
 )
 from aml_provider.workspace.model import ComputeKind
 
@@ -136,6 +137,9 @@ class Fingerprinter:
         return known
 
     def _look_at_environment(self, step: Step) -> EnvironmentIdentity:
+        if isinstance(step.action, Transfer):
+            # Bytes arrive as they are, whatever machine moves them.
+            return EnvironmentIdentity(True, {})
         compute = self._binding.compute_of(step)
         label = compute.settings.reuse_as
         if label is not None:
@@ -156,6 +160,8 @@ class Fingerprinter:
 
     def _variables(self, step: Step) -> dict[str, str]:
         """Digests, because a value may be a secret."""
+        if isinstance(step.action, Transfer):
+            return {}
         values = dict(self._binding.compute_of(step).settings.environment)
         if step.environment is not None:
             values.update(step.environment.variables)
@@ -179,6 +185,9 @@ def _asked(environment: EnvironmentSpec | None) -> dict[str, Any]:
 
 def _command(run: StepRun, used: dict[str, Any]) -> Any:
     action = run.step.action
+    if isinstance(action, Transfer):
+        types = {"source": action.source_type, "destination": action.destination_type}
+        return [action.kind, [["text", f"{end} is a {kind}"] for end, kind in types.items() if kind is not None]]
     if isinstance(action, Command):
         return [action.kind, [_argument(run, a, used) for a in action.words]]
     return [action.kind, action.script, [_argument(run, a, used) for a in action.arguments]]

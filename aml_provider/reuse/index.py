@@ -10,7 +10,7 @@ from typing import Any
 
 from aml_provider.reuse.pins import Pin, pin_name
 from aml_provider.reuse.records import Record, is_key, marker_name, markers_of, record_name
-from aml_provider.reuse.sealing import DamagedError, SealedReader, sealed, unsealed
+from aml_provider.reuse.sealing import DamagedError, SealedReader, body_of, sealed, value_of
 from aml_provider.spec.errors import AmlError
 from aml_provider.storage.record_store import Entry, RecordStore, record_store
 
@@ -162,7 +162,7 @@ class ReuseIndex:
             for name in self._store.names("pins/"):
                 content = self._store.read(name)
                 if content is not None:
-                    pin = _pin(name, unsealed(content))
+                    pin = _pin(name, body_of(content))
                     found[pin.experiment, pin.step] = pin
         except (OSError, ValueError) as error:
             raise AmlError(
@@ -187,15 +187,15 @@ class ReuseIndex:
                 _log.debug("%s in %r was not removed: %s", marker.name, self._store, error)
 
 
-def _record(name: str, value: Any) -> Record:
-    record = Record.from_json(value)
+def _record(name: str, body: bytes) -> Record:
+    record = Record.from_body(body)
     if record_name(record.fingerprint) != name:
         raise DamagedError(f"it is the record of {record.fingerprint}")
     return record
 
 
-def _pin(name: str, value: Any) -> Pin:
-    pin = Pin.from_json(value)
+def _pin(name: str, body: bytes) -> Pin:
+    pin = Pin.from_json(value_of(body))
     if pin_name(pin.experiment, pin.step) != name:
         raise DamagedError(f"it is the pin of step {pin.step!r} of experiment {pin.experiment!r}")
     return pin
@@ -205,7 +205,8 @@ def _manifest_name(digest: str) -> str:
     return f"manifests/{digest}.json"
 
 
-def _manifest(name: str, value: Any) -> dict[str, str]:
+def _manifest(name: str, body: bytes) -> dict[str, str]:
+    value = value_of(body)
     if not isinstance(value, dict) or value.get("manifest_version") != MANIFEST_VERSION:
         raise DamagedError("it is no manifest of this version")
     if value.get("digest") != name.rpartition("/")[2].removesuffix(".json"):

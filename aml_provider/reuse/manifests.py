@@ -12,8 +12,9 @@ from aml_provider.reuse.index import ReuseIndex
 from aml_provider.runs.binding import StepRun
 from aml_provider.spec.errors import AmlError
 from aml_provider.spec.models import StepInput
-from aml_provider.storage.digests import BOOKKEEPING, entries_of, tree_digest
+from aml_provider.storage.digests import entries_of, tree_digest
 from aml_provider.storage.gathering import is_single
+from aml_provider.storage.paths import kept_by_runs, normalized
 
 _log = logging.getLogger(__name__)
 
@@ -60,7 +61,7 @@ def files_of_input(run: StepRun, source: StepInput, contents: Contents, digest: 
             return None
         store = contents.store(place.datastore)
         path = store.local_path(place.path)
-        ours = BOOKKEEPING if path == store.local_root else frozenset()
+        ours = kept_by_runs(normalized(place.path, store.name))
         files = {entry.relative: entry.digest for entry in entries_of(path, contents.cache, ignore=ours)}
     except (AmlError, OSError):
         return None

@@ -60,6 +60,14 @@ class Decision:
     notes: tuple[str, ...] = ()
     outdated: bool = False
 
+    @property
+    def told(self) -> str:
+        """The reason, and where the result of a reused step comes from."""
+        if self.record is None:
+            return self.reason
+        source, saved = self.record.run.get("pipeline_run_id"), duration(self.record.seconds)
+        return f"{self.reason}; computed by run {source}, saves {saved}"
+
     @cached_property
     def outputs(self) -> dict[str, StoredOutput]:
         """The outputs of a reused step, by the names that they have in it."""
@@ -282,8 +290,7 @@ def outputs_for(step: Step, record: Record) -> dict[str, StoredOutput]:
     Names that nobody chose are made from the step's own name, so in the run that computed the result they may have been
     others.
     """
-    unnamed = (record.parts.get("details") or {}).get("unnamed_outputs") or []
-    names = {f"#{number}": name for number, name in enumerate(unnamed)}
+    names = {f"#{number}": name for number, name in enumerate(record.unnamed_outputs)}
     there = record.stored
     found = {}
     for output in step.outputs:

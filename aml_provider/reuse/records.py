@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from aml_provider.reuse.sealing import DamagedError
+from aml_provider.reuse.sealing import DamagedError, value_of
 from aml_provider.spec.models import StoredOutput
 from aml_provider.spec.names import folder_name
 
@@ -15,6 +15,8 @@ RECORD_VERSION = 1
 _KEY = re.compile(r"[0-9a-f]{64}")
 _MAPPINGS = ("parts", "step", "run", "outputs", "metrics", "lineage")
 _TIMES = ("started", "ended", "seconds", "created")
+# What is between them in a record's text is what the fingerprint was made of: most of it, and a plan reads none of it.
+_BEFORE_KEY, _AFTER_KEY = b',"key":', b'},"record_version":'
 
 
 @dataclass(frozen=True)
@@ -42,10 +44,47 @@ class Record:
     metrics: dict[str, Any] = field(default_factory=dict)
     lineage: dict[str, Any] = field(default_factory=dict)
 
+    def __getattr__(self, name: str) -> Any:
+        # Of a record that was read from text, ``parts`` is made when somebody asks for it: see :meth:`from_body`.
+        body = self.__dict__.get("_body") if name == "parts" else None
+        if body is None:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        parts = self.__dict__["parts"] = value_of(body)["parts"]
+        return parts
+
+    @property
+    def unnamed_outputs(self) -> list[str]:
+        """The outputs whose names nobody chose, in the order in which the step declares them."""
+        details = self.__dict__["_details"] if "_details" in self.__dict__ else self.parts.get("details")
+        return (details or {}).get("unnamed_outputs") or []
+
     @property
     def stored(self) -> dict[str, StoredOutput]:
         """The outputs by name."""
         return {name: StoredOutput.model_validate(value) for name, value in self.outputs.items()}
+
+    @classmethod
+    def from_body(cls, body: bytes) -> Record:
+        """The record that is written so, in the layout of :func:`~aml_provider.reuse.sealing.sealed`.
+
+        :raises ValueError: it is none, or one of another version.
+        """
+        start, end = body.find(_BEFORE_KEY), body.rfind(_AFTER_KEY)
+        if 0 <= start < end:
+            try:
+                short = value_of(body[: start + len(_BEFORE_KEY)] + b"0" + body[end:])
+            except ValueError:
+                short = None
+            # Both marks may be somewhere else, in the name of an output for one. The rest is then no JSON, or lacks
+            # what is written between them.
+            parts = short.get("parts") if isinstance(short, dict) else None
+            if isinstance(parts, dict) and parts.keys() == {"details", "key"} and parts["key"] == 0:
+                _check(short)
+                record = object.__new__(cls)
+                record.__dict__.update({name: short[name] for name in _FIELDS if name != "parts"})
+                record.__dict__.update(_body=body, _details=parts["details"])
+                return record
+        return cls.from_json(value_of(body))
 
     @classmethod
     def from_json(cls, value: Any) -> Record:
@@ -53,26 +92,7 @@ class Record:
 
         :raises ValueError: it is none, or one of another version.
         """
-        if not isinstance(value, dict):
-            raise DamagedError("it is no mapping")
-        version = value.get("record_version")
-        if type(version) is not int or version != RECORD_VERSION:
-            raise DamagedError(f"its version is {version!r}, and this program reads version {RECORD_VERSION}")
-        if not is_key(value.get("fingerprint")):
-            raise DamagedError(f"its fingerprint is {value.get('fingerprint')!r}")
-        for name in _MAPPINGS:
-            if type(value.get(name)) is not dict:
-                raise DamagedError(f"{name} is {value.get(name)!r}")
-        for name in _TIMES:
-            if type(value.get(name)) not in (int, float) or not math.isfinite(value[name]):
-                raise DamagedError(f"{name} is {value.get(name)!r}")
-        if type(value["step"].get("name")) is not str:
-            raise DamagedError("its step has no name")
-        for name, output in value["outputs"].items():
-            try:
-                StoredOutput.model_validate(output, strict=True)
-            except ValueError:
-                raise DamagedError(f"its output {name!r} is {output!r}") from None
+        _check(value)
         return cls(**{name: value[name] for name in _FIELDS})
 
     def to_json(self) -> dict[str, Any]:
@@ -81,6 +101,29 @@ class Record:
 
 
 _FIELDS = tuple(f.name for f in fields(Record))
+
+
+def _check(value: Any) -> None:
+    if not isinstance(value, dict):
+        raise DamagedError("it is no mapping")
+    version = value.get("record_version")
+    if type(version) is not int or version != RECORD_VERSION:
+        raise DamagedError(f"its version is {version!r}, and this program reads version {RECORD_VERSION}")
+    if not is_key(value.get("fingerprint")):
+        raise DamagedError(f"its fingerprint is {value.get('fingerprint')!r}")
+    for name in _MAPPINGS:
+        if type(value.get(name)) is not dict:
+            raise DamagedError(f"{name} is {value.get(name)!r}")
+    for name in _TIMES:
+        if type(value.get(name)) not in (int, float) or not math.isfinite(value[name]):
+            raise DamagedError(f"{name} is {value.get(name)!r}")
+    if type(value["step"].get("name")) is not str:
+        raise DamagedError("its step has no name")
+    for name, output in value["outputs"].items():
+        try:
+            StoredOutput.model_validate(output, strict=True)
+        except ValueError:
+            raise DamagedError(f"its output {name!r} is {output!r}") from None
 
 
 def is_key(value: object) -> bool:

@@ -138,10 +138,12 @@ class ComputeTarget(PartOfV1):
 
     @staticmethod
     def attach(workspace: Workspace, name: str, attach_configuration: Any) -> Any:
-        """Existing machines are declared in the workspace file.
+        """Existing machines are declared in the workspace file. A data factory is no machine: it is made here.
 
         :raises NotSupportedError: it does not declare this name.
         """
+        if getattr(attach_configuration, "compute_type", None) is DataFactoryCompute:
+            return ComputeTarget.create(workspace, name, attach_configuration)
         if name in known_targets(workspace):
             return ComputeTarget(workspace, name)
         raise NotSupportedError(
@@ -344,3 +346,38 @@ class KubernetesCompute(ComputeTarget):
     ) -> dict[str, Any]:
         """What to attach; ``ComputeTarget.attach`` then says where to declare it."""
         return {"resource_id": resource_id, "namespace": namespace}
+
+
+class DataFactoryCompute(ComputeTarget):
+    """What moves data between datastores. There is no Azure Data Factory behind it: Airflow's workers do it.
+
+    As a compute target it is a name and a pool: up to four transfers run on it at once, or as many as ``max_nodes`` of
+    the target of this name in the workspace file says. Resource groups, factory names and resource ids are accepted and
+    mean nothing.
+    """
+
+    TYPE: ClassVar[str] = "DataFactory"
+
+    @staticmethod
+    def provisioning_configuration(location: str | None = None) -> ProvisioningConfiguration:
+        """What a new one should be: there is nothing to choose."""
+        return ProvisioningConfiguration(DataFactoryCompute, "", options={"location": location})
+
+    @staticmethod
+    def attach_configuration(
+        resource_group: str | None = None, factory_name: str | None = None, resource_id: str | None = None
+    ) -> ProvisioningConfiguration:
+        """An existing one: attaching it makes the name known."""
+        return DataFactoryCompute.provisioning_configuration()
+
+    @staticmethod
+    def attach(workspace: Workspace, name: str, resource_id: str) -> Any:  # type: ignore[override]  # as in v1
+        """Make the name known."""
+        return ComputeTarget.create(workspace, name, DataFactoryCompute.provisioning_configuration())
+
+    def detach(self) -> None:
+        """Forget one that this pipeline file made.
+
+        :raises NotSupportedError: the workspace file declares it.
+        """
+        self.delete()

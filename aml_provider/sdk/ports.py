@@ -53,6 +53,8 @@ class PipelineData:
         self.is_directory = is_directory
         self.pipeline_output_name = pipeline_output_name
         self.identity = Identity(name)
+        #: Where in the datastore it is kept.
+        self._destination = DEFAULT_DESTINATION
 
     @property
     def name(self) -> str:

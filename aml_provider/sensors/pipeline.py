@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+import sys
+import threading
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.bases.sensor import BaseSensorOperator, PokeReturnValue
@@ -17,6 +20,9 @@ if TYPE_CHECKING:
 
     from aml_provider.execution.lifecycle import Ending
     from aml_provider.reuse.plan import Options, Plan
+
+# As `nice` has it: from -20 to 19.
+_LAZY = 15
 
 
 class PipelineReuseSensor(BaseSensorOperator):
@@ -101,7 +107,7 @@ class PipelineReuseSensor(BaseSensorOperator):
 
     def _tell(self, plan: Plan) -> None:
         for decision in plan.decisions.values():
-            self.log.info("%s: %s: %s", decision.step.name, decision.verdict.value, decision.reason)
+            self.log.info("%s: %s: %s", decision.step.name, decision.verdict.value, decision.told)
             for note in decision.notes:
                 self.log.warning("%s: %s", decision.step.name, note)
         self.log.info("%s", plan.summary)
@@ -114,4 +120,19 @@ def _close(context: Context) -> None:
     ti = context["ti"]
     head = ti.task
     if isinstance(head, PipelineReuseSensor) and head.ending is not None:
-        close_records(head.binding, ti.dag_id, str(ti.run_id), head.ending)
+        ending = head.ending
+        _give_way(lambda: close_records(head.binding, ti.dag_id, str(ti.run_id), ending))
+
+
+def _give_way(work: Callable[[], object]) -> None:
+    """Do something that nobody waits for, after all who need the processor now: the scheduler is ending the run."""
+
+    def lazily() -> None:
+        # On Linux this is of the thread alone, and so of nothing that the process does afterwards.
+        if sys.platform == "linux":
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _LAZY)
+        work()
+
+    thread = threading.Thread(target=lazily, name="aml-close")
+    thread.start()
+    thread.join()

@@ -290,7 +290,19 @@ class Command(Model):
     words: tuple[Argument, ...]
 
 
-Action = Annotated[Union[PythonScript, Command], Field(discriminator="kind")]
+class Transfer(Model):
+    """Move the step's one input to the place of its one output; the worker itself does it.
+
+    :param source_type: what is at the source; ``None``: what is there decides.
+    :param destination_type: what the destination's path stands for; ``None``: what is there, else what the source is.
+    """
+
+    kind: Literal["transfer"] = "transfer"
+    source_type: Literal["file", "directory"] | None = None
+    destination_type: Literal["file", "directory"] | None = None
+
+
+Action = Annotated[Union[PythonScript, Command, Transfer], Field(discriminator="kind")]
 
 
 class Step(Model):

@@ -20,10 +20,10 @@ from aml_provider.spec.errors import PipelineError
 
 from .digest_cache import DigestCache
 from .hashing import FileStamp, Hashed, check_regular, hash_files, shown, unreadable
+from .paths import BOOKKEEPING
 from .tree_walk import walk
 
 __all__ = [
-    "BOOKKEEPING",
     "Content",
     "FileStamp",
     "TreeEntry",
@@ -39,7 +39,6 @@ __all__ = [
 _FILE = "aml_provider.storage.digests 1 file"
 _TREE = "aml_provider.storage.digests 1 tree"
 _TRIES = 4
-BOOKKEEPING = frozenset({".aml"})
 
 
 @dataclass(frozen=True)
@@ -177,16 +176,19 @@ def _digests(
     """Digest and size by folder and name; only what the cache does not know is read."""
     found: dict[tuple[bytes, bytes], tuple[str, int]] = {}
     unknown: list[tuple[bytes, bytes]] = []
+    unknown_bytes = 0
     for folder, files in folders.items():
         known = {} if cache is None else cache.lookup(folder, files)
         for name, stamp in files.items():
             digest = known.get(name)
             if digest is None:
                 unknown.append((folder, name))
+                unknown_bytes += stamp.size
             else:
                 found[folder, name] = (digest, stamp.size)
     hashed: Hashed
-    for place, hashed in zip(unknown, hash_files([os.path.join(*place) for place in unknown]), strict=True):
+    reading = hash_files([os.path.join(*place) for place in unknown], unknown_bytes)
+    for place, hashed in zip(unknown, reading, strict=True):
         found[place] = (hashed.digest, hashed.stamp.size)
         if cache is not None:
             cache.remember(*place, hashed)

@@ -13,9 +13,9 @@ from aml_provider.spec.errors import PipelineError
 
 from .backend_base import Backend, Item
 from .digest_cache import DigestCache
-from .digests import BOOKKEEPING, Content, content_of
+from .digests import Content, content_of
 from .faults import Origin
-from .paths import PART_PREFIX
+from .paths import PART_PREFIX, kept_by_runs
 
 
 class FolderBackend(Backend):
@@ -98,9 +98,7 @@ class FolderBackend(Backend):
 
     def _content(self, path: str, cache: DigestCache | None) -> Content | None:
         try:
-            # What runs keep is in the root; a folder of that name elsewhere is an author's.
-            ours = frozenset() if path else BOOKKEEPING
-            return content_of(self.local_root / path if path else self.local_root, cache, ignore=ours)
+            return content_of(self.local_root / path if path else self.local_root, cache, ignore=kept_by_runs(path))
         except FileNotFoundError:
             return None
 

@@ -10,8 +10,7 @@ from itertools import pairwise
 from aml_provider.spec.models import DataLocation
 from aml_provider.storage.backend_base import Item
 from aml_provider.storage.datastores import Store
-from aml_provider.storage.digests import BOOKKEEPING
-from aml_provider.storage.paths import glob_regex, glob_root, is_glob, normalized
+from aml_provider.storage.paths import glob_regex, glob_root, is_glob, kept_by_runs, normalized
 
 
 def is_single(locations: Sequence[DataLocation]) -> bool:
@@ -27,8 +26,8 @@ def gathered(store: Store, path: str) -> list[tuple[str, str]]:
     place = normalized(path, store.name)
     if is_glob(place):
         above = glob_root(place)
-        # What runs keep in the root is no data, and changes while a step runs.
-        found = [item for item in store.glob(place) if above or item.partition("/")[0] not in BOOKKEEPING]
+        ours = kept_by_runs(above)
+        found = [item for item in store.glob(place) if item.partition("/")[0] not in ours]
     else:
         found, above = [place], place.rpartition("/")[0]
     inside = len(above) + 1 if above else 0
@@ -106,8 +105,8 @@ def files_at(stores: StoreOf, locations: Sequence[DataLocation]) -> list[FoundFi
 
 def _data(items: Sequence[Item], path: str) -> list[Item]:
     """Those that are data: no links that lead nowhere, and not what runs keep in a datastore's root."""
-    here = bool(path)
-    return [i for i in items if i.size is not None and (here or i.path.partition("/")[0] not in BOOKKEEPING)]
+    ours = kept_by_runs(path)
+    return [item for item in items if item.size is not None and item.path.partition("/")[0] not in ours]
 
 
 def apart(found: Sequence[tuple[str, str, str]]) -> list[tuple[str, str, str]]:

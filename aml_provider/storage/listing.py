@@ -11,9 +11,9 @@ from collections.abc import Iterable, Sequence
 from blake3 import blake3
 
 from .backend_base import Backend, Item
-from .digests import BOOKKEEPING, Content, file_identity, tree_digest
+from .digests import Content, file_identity, tree_digest
 from .faults import DatastoreError, Origin, Reason
-from .paths import PART_PREFIX
+from .paths import PART_PREFIX, kept_by_runs
 
 #: So much is read, for each place, where the store says nothing about contents.
 READ_LIMIT_BYTES = 64 << 20
@@ -85,10 +85,10 @@ def _start(path: str) -> int:
 
 def _data(items: Iterable[Item], path: str) -> list[Item]:
     """What counts: the same as in a folder of this machine."""
-    found = []
+    found, kept = [], kept_by_runs(path)
     for item in items:
         parts = item.path[_start(path) :].split("/")
-        ours = (not path and parts[0] in BOOKKEEPING) or any(part.startswith(PART_PREFIX) for part in parts)
+        ours = parts[0] in kept or any(part.startswith(PART_PREFIX) for part in parts)
         if item.path == path or not ours:
             found.append(item)
     return found

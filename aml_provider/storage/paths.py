@@ -10,6 +10,7 @@ from aml_provider.spec.errors import PipelineError
 GLOB_CHARACTERS = "*?"
 # A file that is being written. No reader, glob or download ever sees one, and it is no part of any identity.
 PART_PREFIX = ".aml-part-"
+BOOKKEEPING = frozenset({".aml"})
 _DRIVE = re.compile(r"^[A-Za-z]:[\\/]")
 
 
@@ -45,6 +46,16 @@ def normalized(path: str | None, datastore: str) -> str:
         elif part not in ("", "."):
             parts.append(part)
     return "/".join(parts)
+
+
+def kept_by_runs(folder: str) -> frozenset[str]:
+    """Names directly in a folder of a datastore that are no data, and change while a step runs.
+
+    Runs keep their records in the root; a folder of that name elsewhere is an author's.
+
+    :param folder: its normalized path.
+    """
+    return frozenset() if folder else BOOKKEEPING
 
 
 def is_glob(path: str) -> bool:

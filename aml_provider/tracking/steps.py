@@ -114,7 +114,9 @@ class StepProjector:
             return
         command = job.get("command") or {}
         params = dict((job.get("run") or {}).get("parameters") or {})
-        if command.get("kind") == "shell":
+        if command.get("kind") == "transfer":
+            params |= {"source": command.get("source", ""), "destination": command.get("destination", "")}
+        elif command.get("kind") == "shell":
             params.setdefault("command", command.get("line", ""))
         else:
             params.setdefault("script", command.get("script", ""))

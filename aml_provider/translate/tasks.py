@@ -9,7 +9,7 @@ from typing import Any
 from airflow.sdk import BaseOperator
 
 from aml_provider.runs.binding import PipelineBinding
-from aml_provider.spec.models import Command, Step
+from aml_provider.spec.models import Command, DatastoreSource, Step, StepInput, StepOutputSource, Transfer
 from aml_provider.translate.assets import inlets_of, outlets_of
 from aml_provider.workspace.model import ComputeKind
 from aml_provider.workspace.resolved import ResolvedCompute
@@ -42,7 +42,15 @@ def step_task(step: Step, binding: PipelineBinding) -> BaseOperator:
         common["outlets"] = outlets
     if step.name != step.key:
         common["task_display_name"] = step.name
+    if isinstance(step.action, Transfer):
+        return _transfer(common)
     return _KINDS[compute.kind](step, compute, common)
+
+
+def _transfer(common: dict[str, Any]) -> BaseOperator:
+    from aml_provider.operators.transfer_step import TransferStepOperator
+
+    return TransferStepOperator(**common)
 
 
 def _local(step: Step, compute: ResolvedCompute, common: dict[str, Any]) -> BaseOperator:
@@ -104,8 +112,27 @@ def _doc(step: Step, compute: ResolvedCompute) -> str:
     Being part of the serialized DAG, it also makes a changed step a new DAG version.
     """
     action = step.action
+    if isinstance(action, Transfer):
+        (source,), (target,) = step.inputs, step.outputs
+        return "\n".join(
+            [
+                f"Moves data in the pool of **{compute.name}**, by the worker itself.",
+                f"- from {_place(source)}",
+                f"- to `{target.datastore}:{target.destination}`",
+            ]
+        )
     what = f"command ({len(action.words)} words)" if isinstance(action, Command) else f"`{action.script}`"
     rows = [f"Runs {what} on **{compute.name}** ({compute.kind.value})."]
     rows += [f"- input `{i.name}` ({i.mode.value})" for i in step.inputs]
     rows += [f"- output `{o.name}` in datastore `{o.datastore}`" for o in step.outputs]
     return "\n".join(rows)
+
+
+def _place(source: StepInput) -> str:
+    """Where data comes from, as far as the file says it."""
+    origin = source.source
+    if isinstance(origin, DatastoreSource):
+        return f"`{origin.location.datastore}:{origin.location.path}`"
+    if isinstance(origin, StepOutputSource):
+        return f"output `{origin.output}` of step `{origin.step}`"
+    return f"input `{source.name}`"

@@ -57,7 +57,7 @@ ABSENT: dict[str, set[str]] = {
     "PipelineStep": {"create_node", "validate_arguments", "resolve_input_arguments", "create_module_def",
                      "create_input_output_bindings", "get_source_directory"},
 }  # fmt: skip
-for _step in ("PythonScriptStep", "CommandStep"):
+for _step in ("PythonScriptStep", "CommandStep", "DataTransferStep"):
     ABSENT[_step] = ABSENT["PipelineStep"]
 
 #: Every class that is built; a list, so that a class cannot leave the test unseen.
@@ -84,10 +84,12 @@ COVERED = [
     "ComputeTargetException",
     "CondaDependencies",
     "ContainerRegistry",
+    "DataFactoryCompute",
     "DataPath",
     "DataPathComputeBinding",
     "DataReference",
     "DataReferenceConfiguration",
+    "DataTransferStep",
     "DataType",
     "Dataset",
     "DatasetConsumptionConfig",

@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from aml_provider.execution.data import copy
+from aml_provider.storage.datastores import store_for
 from aml_provider.storage.gathering import gathered
+from aml_provider.storage.transfer import places
+from aml_provider.storage.transfer.engine import transfer
+from aml_provider.workspace.model import DatastoreConfig
 from tests.stores import KINDS, Place, place
 
 
@@ -38,14 +41,11 @@ def test_a_pattern_from_the_root_does_not_find_it(where: Place) -> None:
     assert sorted(path for path, _ in gathered(where.store, "**/*.csv")) == ["a.csv", "in/.aml/c.csv", "in/b.csv"]
 
 
-def test_a_copy_has_the_folder_unless_it_is_the_root_of_a_datastore(tmp_path: Path) -> None:
-    for path in ("data/.aml/notes", "data/a.csv", "root/.aml/runs/run.json", "root/a.csv", "root/in/.aml/notes"):
-        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / path).write_text("1")
-    copy(tmp_path / "data", tmp_path / "one")
-    copy(tmp_path / "root", tmp_path / "two")
-    assert (tmp_path / "one/.aml/notes").is_file()
-    assert sorted(p.relative_to(tmp_path / "two").as_posix() for p in (tmp_path / "two").rglob("*") if p.is_file()) == [
-        "a.csv",
-        "in/.aml/notes",
-    ]
+@pytest.mark.parametrize(("asked", "arrived"), [("", ["a.csv", "in/.aml/c.csv"]), ("in", [".aml/c.csv"])])
+def test_a_transfer_takes_what_counts(where: Place, tmp_path: Path, asked: str, arrived: list[str]) -> None:
+    for path in ("a.csv", "in/.aml/c.csv", ".aml/runs/r/inputs/a.csv"):
+        where.write(path, b"1")
+    there = store_for(DatastoreConfig(url=str(tmp_path / "there")), "there")
+    transfer(places.Place(where.store, asked), places.Place(there, "got"))
+    got = tmp_path / "there/got"
+    assert sorted(path.relative_to(got).as_posix() for path in got.rglob("*") if path.is_file()) == arrived

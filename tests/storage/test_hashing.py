@@ -62,14 +62,15 @@ def test_many_files_keep_their_order(tmp_path_factory: pytest.TempPathFactory, c
     assert file_digests(paths) == [blake3(content).hexdigest() for content in contents]
 
 
+@pytest.mark.parametrize("size", [0, 200 << 20], ids=["small", "big"])
 @pytest.mark.parametrize("gone", [0, 100, 199])
-def test_one_of_many_files_is_not_there(tmp_path: Path, gone: int) -> None:
+def test_one_of_many_files_is_not_there(tmp_path: Path, gone: int, size: int) -> None:
     paths = [filled(tmp_path / str(number), number) for number in range(200)]
     paths[gone].unlink()
     with pytest.raises(FileNotFoundError, match=f"'{paths[gone]}'"):
         file_digests(paths)
     with pytest.raises(FileNotFoundError):
-        list(hash_files([os.fsencode(path) for path in paths]))
+        list(hash_files([os.fsencode(path) for path in paths], total_bytes=size))
 
 
 def test_one_of_many_files_cannot_be_read(tmp_path: Path) -> None:

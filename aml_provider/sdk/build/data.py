@@ -182,7 +182,7 @@ class StepData:
             name=name,
             generated=generated,
             datastore=self._default_datastore if store is None else getattr(store, "name", store),
-            destination=DEFAULT_DESTINATION,
+            destination=output._destination if isinstance(output, PipelineData) else DEFAULT_DESTINATION,
             mode=DataMode(output.mode),
             path_on_compute=output.path_on_compute,
             overwrite=output.overwrite,

@@ -16,6 +16,7 @@ from aml_provider.sdk.parameter import PipelineParameter
 from aml_provider.sdk.source import PipelineSource
 from aml_provider.sdk.steps.base import PipelineStep, ScriptStep
 from aml_provider.sdk.steps.command import CommandStep
+from aml_provider.sdk.steps.data_transfer import DataTransferStep
 from aml_provider.sdk.steps.python_script import PythonScriptStep
 from aml_provider.spec.errors import NotSupportedError, PipelineError
 from aml_provider.spec.models import (
@@ -28,6 +29,7 @@ from aml_provider.spec.models import (
     PythonScript,
     Step,
     SubmitOptions,
+    Transfer,
 )
 from aml_provider.spec.names import unique_keys
 
@@ -105,6 +107,8 @@ class _Builder:
         return Draft(self._source, spec)
 
     def _step(self, step: PipelineStep, members: Members, names: Names) -> Step:
+        if isinstance(step, DataTransferStep):
+            return self._transfer(step, members, names)
         if not isinstance(step, ScriptStep):
             raise NotSupportedError(f"Step {step.name!r}: {type(step).__name__} cannot run in this version.")
         data = StepData(step, members, names, self._parameters, self._datastore)
@@ -118,13 +122,29 @@ class _Builder:
             parameters=step_parameters(step.params, step, self._parameters),
             inputs=tuple(data.inputs),
             outputs=tuple(data.outputs),
-            compute_target=self._target(step),
+            compute_target=self._target(
+                step, step.compute_target if step.compute_target is not None else step.runconfig.target
+            ),
             environment=self._environment(step),
             after=tuple(names.keys[before] for before in members.after(step)),
             allow_reuse=bool(step.allow_reuse),
             version=None if step.version is None else str(step.version),
             runconfig_parameters=self._runconfig_parameters(step),
             timeout_seconds=timeout_seconds(step.runconfig),
+        )
+
+    def _transfer(self, step: DataTransferStep, members: Members, names: Names) -> Step:
+        data = StepData(step, members, names, self._parameters, self._datastore)
+        return Step(
+            key=names.keys[step],
+            name=step.name,
+            type=step.STEP_TYPE,
+            action=Transfer(source_type=step.source_reference_type, destination_type=step.destination_reference_type),
+            inputs=tuple(data.inputs),
+            outputs=tuple(data.outputs),
+            compute_target=self._target(step, step.compute_target),
+            after=tuple(names.keys[before] for before in members.after(step)),
+            allow_reuse=bool(step.allow_reuse),
         )
 
     def _action(self, step: ScriptStep, data: StepData) -> tuple[Action, str | None]:
@@ -137,8 +157,7 @@ class _Builder:
             return Command(words=words), command_directory(step, self._default_source_directory, self._source)
         raise NotSupportedError(f"Step {step.name!r}: {type(step).__name__} cannot run in this version.")
 
-    def _target(self, step: ScriptStep) -> str:
-        target = step.compute_target if step.compute_target is not None else step.runconfig.target
+    def _target(self, step: PipelineStep, target: Any) -> str:
         name = target if isinstance(target, str) else getattr(target, "name", None)
         if not isinstance(name, str) or not name:
             raise PipelineError(f"Step {step.name!r}: compute_target is {target!r}; pass a compute target or its name.")

@@ -55,10 +55,7 @@ class AzureEnd(End):
         return Folder(path) if below is not None else None
 
     def walk(self) -> Iterator[Entry | Folder | Refused]:
-        start = len(self.place) + 1 if self.place else 0
-        for item in self.store._items(self.place):
-            if item.path[start:]:
-                yield _entry(item.path[start:], item.size, item.identity)
+        return (_entry(path, item.size, item.identity) for path, item in self.listed())
 
     def read(self, entry: Entry, start: int, end: int) -> Bytes:
         if start == end:

@@ -6,9 +6,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeVar
 
-from aml_provider.storage.backend_base import Backend
+from aml_provider.storage.backend_base import Backend, Item
 from aml_provider.storage.datastores import Store
 from aml_provider.storage.faults import Origin
+from aml_provider.storage.paths import kept_by_runs
 
 from .checksums import Checksum
 
@@ -170,6 +171,15 @@ class End(ABC):
     @abstractmethod
     def walk(self) -> Iterator[Entry | Folder | Refused]:
         """Everything below, in any order; the folders only where the store has such things."""
+
+    def listed(self) -> Iterator[tuple[str, Item]]:
+        """The files that a listing of the store shows below, under their paths relative to this end."""
+        start, ours = len(self.place) + 1 if self.place else 0, kept_by_runs(self.place)
+        for item in self.store._items(self.place):
+            inner = item.path[start:]
+            # An object that has the name of the folder itself is none of its files.
+            if inner and inner.partition("/")[0] not in ours:
+                yield inner, item
 
     @abstractmethod
     def read(self, entry: Entry, start: int, end: int) -> Bytes:

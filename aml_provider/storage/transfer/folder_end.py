@@ -11,8 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
-from aml_provider.storage.digests import BOOKKEEPING
-from aml_provider.storage.paths import PART_PREFIX
+from aml_provider.storage.paths import PART_PREFIX, kept_by_runs
 
 from .ends import Bytes, End, Entry, Folder, Landing, Part, Refused
 from .errors import ChangedError, CorruptError
@@ -76,7 +75,7 @@ class FolderEnd(End):
                     if entry.name.startswith(PART_PREFIX):
                         self._left.append(entry.path)
                         continue
-                    if not path and entry.name in BOOKKEEPING:
+                    if entry.name in kept_by_runs(self.place or path):
                         continue
                     inner = f"{path}/{entry.name}" if path else entry.name
                     if entry.is_symlink():

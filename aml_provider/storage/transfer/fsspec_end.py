@@ -34,10 +34,7 @@ class FsspecEnd(End):
         return Folder(path) if self._do(doing, lambda backend: backend.exists(place)) else None
 
     def walk(self) -> Iterator[Entry | Folder | Refused]:
-        start = len(self.place) + 1 if self.place else 0
-        for item in self.store._items(self.place):
-            if item.path[start:]:
-                yield _entry(item.path[start:], item)
+        return (_entry(path, item) for path, item in self.listed())
 
     def read(self, entry: Entry, start: int, end: int) -> Bytes:
         if start == end:

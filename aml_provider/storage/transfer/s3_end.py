@@ -65,11 +65,7 @@ class S3End(End):
         return Folder(path) if below is not None else None
 
     def walk(self) -> Iterator[Entry | Folder | Refused]:
-        start = len(self.place) + 1 if self.place else 0
-        for item in self.store._items(self.place):
-            # An object that has the name of the folder itself is none of its files.
-            if item.path[start:]:
-                yield _of_item(item.path[start:], item)
+        return (_of_item(path, item) for path, item in self.listed())
 
     def read(self, entry: Entry, start: int, end: int) -> Bytes:
         if start == end:

@@ -10,8 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequen
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
-from aml_provider.storage.digests import BOOKKEEPING
-from aml_provider.storage.paths import PART_PREFIX
+from aml_provider.storage.paths import PART_PREFIX, kept_by_runs
 
 from .ends import Bytes, End, Entry, Folder, Landing, Part, R, Refused
 from .errors import ChangedError, CorruptError
@@ -172,7 +171,7 @@ class SftpEnd(End):
             below = []
             for entry in entries:
                 name = entry.filename
-                if name in (".", "..") or (not path and name in BOOKKEEPING):
+                if name in (".", "..") or name in kept_by_runs(self.place or path):
                     continue
                 if name.startswith(PART_PREFIX):
                     self._left.append((f"{full}/{name}", float(entry.attrs.mtime or 0)))
