@@ -11,6 +11,7 @@ from aml_provider.spec.errors import AmlError
 from aml_provider.storage.connections import CONNECTION_TYPE, credentials
 from aml_provider.storage.datastores import Store, store_for
 from aml_provider.storage.faults import DatastoreError, Reason
+from aml_provider.storage.sql import Database, database_for, dialect_of
 from aml_provider.workspace.model import DatastoreConfig
 
 
@@ -32,8 +33,8 @@ class DatastoreHook(BaseHook):
         super().__init__(**arguments)
         self.datastore_conn_id = datastore_conn_id
 
-    def get_conn(self) -> Store:
-        """The datastore.
+    def get_conn(self) -> Store | Database:
+        """The datastore: its files, or its tables.
 
         :raises AmlError: the connection does not exist, or has no URL that can be used.
         """
@@ -44,7 +45,8 @@ class DatastoreHook(BaseHook):
                 f"Airflow connection {name!r} has no datastore URL; fill it in, like s3://bucket/folder.",
                 Reason.CONNECTION,
             )
-        return store_for(config_of(url, name), name)
+        config = config_of(url, name)
+        return store_for(config, name) if dialect_of(config) is None else database_for(config, name)
 
     def test_connection(self) -> tuple[bool, str]:
         """Whether the datastore's root can be listed, and else what is wrong, in a sentence."""
@@ -56,7 +58,7 @@ class DatastoreHook(BaseHook):
             text = str(error).replace(f"datastore {self.datastore_conn_id!r}", "the datastore")
             text = text.replace(f"Airflow connection {self.datastore_conn_id!r}", "this connection")
             return False, text[:1].upper() + text[1:]
-        return True, f"{store.url} answers and can be listed."
+        return True, f"{store.url} answers" + (" and can be listed." if isinstance(store, Store) else ".")
 
 
 def config_of(url: str, conn_id: str) -> DatastoreConfig:

@@ -20,8 +20,8 @@ from .backend_base import Backend
 from .connections import Credentials, credentials
 from .faults import DatastoreError, Origin, Reason, told
 from .folder_backend import FolderBackend
+from .sql import DIALECTS, DISTRIBUTION, dialect_of
 
-DISTRIBUTION = "airflow-provider-aml"
 _AZURE_HOSTS = (".dfs.core.", ".blob.core.")
 
 
@@ -49,7 +49,13 @@ def kind_of(config: DatastoreConfig, name: str) -> Kind:
     for kind in KINDS:
         if config.scheme in kind.schemes:
             return kind
+    if dialect_of(config) is not None:
+        raise NotSupportedError(
+            f"datastore {name!r} ({config.url}) is a database, which has tables and no files; read it with "
+            "Dataset.Tabular.from_sql_query, or transfer a table or a query to files first."
+        )
     known = [scheme for kind in KINDS for scheme in kind.schemes]
+    known += [scheme for dialect in DIALECTS for scheme in dialect.schemes]
     close = get_close_matches(config.scheme, known, n=1)
     hint = f" Did you mean {close[0]}://?" if close else ""
     if config.scheme == "adl":

@@ -176,10 +176,8 @@ class LoadedWorkspace:
         if uri is None:
             return f"sqlite:///{self.state / 'mlflow.db'}"
         parts = urlsplit(uri)
-        if parts.scheme.split("+")[0] == "sqlite" and len(parts.path) > 1:
-            # SQLAlchemy's form: three slashes and a relative path, or four for an absolute one.
-            query = f"?{parts.query}" if parts.query else ""
-            return f"{parts.scheme}:///{self._absolute(parts.path[1:])}{query}"
+        if parts.scheme.split("+")[0] == "sqlite":
+            return self._absolute_database(uri)
         if parts.scheme in ("", "file") and uri != "databricks":
             return self._absolute(unquote(parts.path) if parts.scheme else uri).as_uri()
         return uri
@@ -187,7 +185,15 @@ class LoadedWorkspace:
     def _absolute(self, path: str) -> Path:
         return absolute(path, self.folder)
 
+    def _absolute_database(self, url: str) -> str:
+        """SQLAlchemy's form of a file: three slashes and a relative path, or four for an absolute one."""
+        parts = urlsplit(url)
+        query = f"?{parts.query}" if parts.query else ""
+        return f"{parts.scheme}:///{self._absolute(parts.path[1:])}{query}" if len(parts.path) > 1 else url
+
     def _absolute_store(self, config: DatastoreConfig) -> DatastoreConfig:
+        if config.scheme == "sqlite":
+            return config.model_copy(update={"url": self._absolute_database(config.url)})
         root = config.local_root
         return config if root is None else config.model_copy(update={"url": str(self._absolute(str(root)))})
 
