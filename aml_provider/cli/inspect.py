@@ -9,7 +9,7 @@ from pathlib import Path
 from aml_provider.sdk.life import collecting
 from aml_provider.sdk.source import PipelineSource
 from aml_provider.spec.errors import AmlError, PipelineError
-from aml_provider.spec.models import PipelineSpec, Step, StepOutputSource
+from aml_provider.spec.models import PipelineSpec, Step, StepOutputSource, Transfer
 from aml_provider.submission.files import run_file
 from aml_provider.workspace.model import ComputeKind
 from aml_provider.workspace.resolved import LoadedWorkspace

@@ -16,6 +16,7 @@ from aml_provider.runs.binding import StepRun
 from aml_provider.runs.layout import AttemptFolder, write_json
 from aml_provider.spec.models import DataLocation, StoredOutput
 from aml_provider.storage.digest_cache import DigestCache
+from aml_provider.storage.faults import DatastoreError, Reason
 from aml_provider.tracking.journal import metrics_of, read_events
 
 _log = logging.getLogger(__name__)
@@ -31,7 +32,7 @@ def commit_success(run: StepRun, attempt: AttemptFolder, report: dict[str, Any])
     """
     with disk_errors(run):
         places = {output.name: publish(run, attempt, output, report) for output in run.step.outputs}
-        return commit_places(run, attempt, report, places)
+    return commit_places(run, attempt, report, places)
 
 
 def commit_places(
@@ -40,18 +41,33 @@ def commit_places(
     """Record outputs that are in their places for reuse, write the step's result, and return the outputs.
 
     :param places: output name -> where its readers find it.
+    :raises StepInterruptedError: an output has been taken away, or there is no room for its record.
     """
     with disk_errors(run):
         with DigestCache(run.binding.digest_cache) as cache:
             contents = Contents(run.binding.workspace, cache)
-            outputs = {name: contents.stored(place) for name, place in places.items()}
+            outputs: dict[str, StoredOutput] = {}
+            unknown: DatastoreError | None = None
             for output in run.step.outputs:
-                check_published(run, output, report, outputs[output.name])
+                place = places[output.name]
+                try:
+                    outputs[output.name] = contents.stored(place)
+                except DatastoreError as error:
+                    if error.reason is not Reason.OTHER:
+                        raise
+                    # It is there, and nobody will be able to see whether it is still the same.
+                    unknown = error
+                    outputs[output.name] = StoredOutput(datastore=place.datastore, path=place.path)
+                else:
+                    check_published(run, output, report, outputs[output.name])
                 if output.registration is not None:
-                    register(run.binding.workspace, output.registration, places[output.name], cache)
+                    register(run.binding.workspace, output.registration, place, cache)
             result = _result(run, attempt, "Finished", report, outputs, None)
-            # Before the result: who sees that the step is done can reuse it, too.
-            commit_record(run, attempt, result, contents, outputs)
+            if unknown is not None:
+                _log.warning("the result of step %r will not be reused: %s", run.step.name, unknown)
+            else:
+                # Before the result: who sees that the step is done can reuse it, too.
+                commit_record(run, attempt, result, contents, outputs)
         write_json(run.folder.result_file, result)
         discard_attempts(run, attempt.number)
     shutil.rmtree(attempt.inputs, ignore_errors=True)

@@ -8,7 +8,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from aml_provider.runs.errors import StepError
-from aml_provider.spec.models import Argument, Command, Concat, InputRef, ParameterRef, PythonScript, Step, Text, Transfer
+from aml_provider.spec.models import (
+    Argument,
+    Command,
+    Concat,
+    InputRef,
+    ParameterRef,
+    PythonScript,
+    Step,
+    Text,
+    Transfer,
+)
 
 
 @dataclass(frozen=True)

@@ -371,7 +371,7 @@ class DataFactoryCompute(ComputeTarget):
         return DataFactoryCompute.provisioning_configuration()
 
     @staticmethod
-    def attach(workspace: Workspace, name: str, resource_id: str) -> Any:  # type: ignore[override]  # as in v1
+    def attach(workspace: Workspace, name: str, resource_id: str) -> Any:
         """Make the name known."""
         return ComputeTarget.create(workspace, name, DataFactoryCompute.provisioning_configuration())
 

@@ -21,8 +21,6 @@ from .progress import Progress
 
 # How often a file that changes, or arrives damaged, is moved again.
 TRIES = 3
-# What is in memory at once. A client library may hold each byte of it twice or three times.
-MEMORY_BYTES = 32 << 20
 # The parts of a big object are taken as they were written, if they are of a bearable size.
 _LEAST_PART, _MOST_PART = 5 << 20, 32 << 20
 _MOST_PARTS = 9_000
@@ -53,7 +51,7 @@ class Mover:
         self.destination = destination
         self.journal = journal
         self.progress = progress
-        self.budget = Budget(MEMORY_BYTES)
+        self.budget = Budget(options.memory)
         self._overwrite = options.overwrite
         self._big: set[BigMove] = set()
         self._shared = destination.shared(source)

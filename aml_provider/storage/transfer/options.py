@@ -45,6 +45,8 @@ class Options:
     :param exclude: patterns as in ``.gitignore`` of files and folders that are not.
     :param mirror: files at the destination that the source does not have are removed, after all else has arrived.
     :param workers: how many files, or parts of big files, are moved at once.
+    :param memory: bytes of files' contents that are in memory at once, but for one part of a file at least. A client
+        library may hold each of them two or three times.
     :param source_type: what the source must be; default: what is there.
     :param destination_type: what the destination's path stands for; default: what is there, else what the source is.
     """
@@ -55,6 +57,7 @@ class Options:
     verify: Verify = Verify.CHECKSUM
     mirror: bool = False
     workers: int = 8
+    memory: int = 32 << 20
     source_type: PlaceType | None = None
     destination_type: PlaceType | None = None
 
