@@ -17,7 +17,7 @@ from aml_provider.reuse.records import Record
 from aml_provider.runs.binding import PipelineBinding, StepRun
 from aml_provider.spec.errors import AmlError
 from aml_provider.spec.graph import check_step_names, topological_order
-from aml_provider.spec.models import Step, StoredOutput
+from aml_provider.spec.models import Step, StepOutputSource, StoredOutput
 from aml_provider.storage.digest_cache import DigestCache
 
 # A record that is this much younger than now was written by a machine with another clock.
@@ -78,7 +78,7 @@ class Decision:
 class Options:
     """What a person asked of one run.
 
-    :param regenerate: every step runs; v1's ``regenerate_outputs``.
+    :param regenerate: every step runs but those of ``assume_unchanged``; v1's ``regenerate_outputs``.
     :param assume_unchanged: names of steps whose latest result is taken, whatever has changed since.
     """
 
@@ -187,9 +187,12 @@ class Planner:
         if running:
             names = ", ".join(repr(self._binding.steps[up].name) for up in running[:3])
             more = f" and {len(running) - 3} more" if len(running) > 3 else ""
-            return Decision(
-                step, Verdict.DEPENDS, f"depends on what {names}{more} will write; if that is as before, reused"
-            )
+            # A step that only comes after another may read, by a path of its own, what that writes.
+            reads = {s.source.step for s in step.inputs if isinstance(s.source, StepOutputSource)}
+            why = f"comes after {names}{more}; if what it reads is as before, reused"
+            if reads & set(running):
+                why = f"depends on what {names}{more} will write; if that is as before, reused"
+            return Decision(step, Verdict.DEPENDS, why)
         return self._fingerprint(StepRun(self._binding, step, "", "", self._parameters, self._outputs_of))
 
     def _outputs_of(self, key: str) -> Mapping[str, StoredOutput]:
@@ -197,10 +200,11 @@ class Planner:
 
     def _overridden(self, step: Step) -> Decision | None:
         """What a person has decided."""
-        if self._options.regenerate:
-            return Decision(step, Verdict.RUN, "this run regenerates all outputs")
+        # Both together: all but these.
         if step.name in self._options.assume_unchanged:
             return self._assumed(step)
+        if self._options.regenerate:
+            return Decision(step, Verdict.RUN, "this run regenerates all outputs")
         pin = self._pins.get((self._binding.spec.submit.experiment, step.name))
         if pin is not None:
             return self._pinned(step, pin.key)

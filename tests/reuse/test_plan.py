@@ -353,7 +353,7 @@ def test_a_step_that_waits_for_many_names_three(houses: Houses) -> None:
 
     plan = houses.project.plan(houses.project.build(steps))
     (last,) = plan.of(Verdict.DEPENDS)
-    assert last.reason == "depends on what 's0', 's1', 's2' and 2 more will write; if that is as before, reused"
+    assert last.reason == "comes after 's0', 's1', 's2' and 2 more; if what it reads is as before, reused"
 
 
 def test_a_step_that_only_waits_for_another_is_reused_when_that_has_run(houses: Houses) -> None:
@@ -442,6 +442,11 @@ def test_regenerate_runs_everything_and_the_new_results_count(computed: Houses) 
     assert [r.fingerprint for r in new] == [r.fingerprint for r in old]
     assert all(n.created > o.created and n.outputs != o.outputs for n, o in zip(new, old, strict=True))
     assert computed.run().outputs["report"] == ran.outputs["report"]
+
+
+def test_a_step_that_is_assumed_unchanged_is_not_regenerated(computed: Houses) -> None:
+    ran = computed.run(options=Options(regenerate=True, assume_unchanged=("prep",)))
+    assert (ran.reused, ran.computed) == ({"prep": "head"}, ["train", "report"])
 
 
 def test_regenerate_outputs_of_submit_does_the_same(computed: Houses) -> None:
