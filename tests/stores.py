@@ -239,6 +239,10 @@ class AzureClient:
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(self._client.get_container_client(bucket).delete_blob, self.keys(bucket, prefix)))
 
+    def drop(self, bucket: str) -> None:
+        if self._client.get_container_client(bucket).exists():
+            self._client.delete_container(bucket)
+
 
 _made: dict[str, Any] = {}
 

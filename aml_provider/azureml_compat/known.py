@@ -122,11 +122,6 @@ NOT_BUILT: dict[str, tuple[str, ...]] = {
         "LinkFileOutputDatasetConfig",
         "LinkTabularOutputDatasetConfig",
     ),
-    "azureml.data.azure_data_lake_datastore": (
-        "AbstractADLSDatastore",
-        "AzureDataLakeDatastore",
-        "AzureDataLakeGen2Datastore",
-    ),
     "azureml.data.azure_my_sql_datastore": ("AzureMySqlDatastore",),
     "azureml.data.azure_postgre_sql_datastore": ("AzurePostgreSqlDatastore",),
     "azureml.data.azure_sql_database_datastore": ("AzureSqlDatabaseDatastore",),
@@ -136,8 +131,6 @@ NOT_BUILT: dict[str, tuple[str, ...]] = {
         "HistogramCompareMethod",
         "SkipLinesBehavior",
     ),
-    "azureml.data.dbfs_datastore": ("DBFSDatastore",),
-    "azureml.data.hdfs_datastore": ("HDFSDatastore",),
     "azureml.data.output_dataset_config": (
         "HDFSOutputDatasetConfig",
         "LinkFileOutputDatasetConfig",

@@ -77,7 +77,7 @@ _OUTPUTS = _from(
     "TransformationMixin",
     "UploadOptions",
 )
-_STORAGE = _from("datastore", "AbstractAzureStorageDatastore", "AzureBlobDatastore", "AzureFileDatastore")
+_STORAGE = _from("datastore_azure", "AbstractAzureStorageDatastore", "AzureBlobDatastore", "AzureFileDatastore")
 _PIPELINE_DATASETS = _from(
     "ports",
     "DatasetRegistration",
@@ -137,8 +137,13 @@ MODULES: dict[str, dict[str, str]] = {
         **_from("outputs", "OutputFileDatasetConfig"),
     },
     "azureml.data.abstract_dataset": _from("datasets", "AbstractDataset"),
-    "azureml.data.abstract_datastore": _from("datastore", "AbstractDatastore"),
+    "azureml.data.abstract_datastore": _from("datastore_base", "AbstractDatastore"),
+    "azureml.data.azure_data_lake_datastore": _from(
+        "datastore_lake", "AbstractADLSDatastore", "AzureDataLakeDatastore", "AzureDataLakeGen2Datastore"
+    ),
     "azureml.data.azure_storage_datastore": _STORAGE,
+    "azureml.data.dbfs_datastore": _from("datastore_lake", "DBFSDatastore"),
+    "azureml.data.hdfs_datastore": _from("datastore_lake", "HDFSDatastore"),
     "azureml.data.data_reference": _DATA_REFERENCE,
     "azureml.data.datapath": _DATAPATH,
     "azureml.data.dataset_consumption_config": _CONSUMPTION,

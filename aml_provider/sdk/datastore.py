@@ -1,189 +1,63 @@
-"""v1 datastores: named roots for data, declared in the workspace file."""
+"""v1 ``Datastore``: the way to the workspace's datastores, and to new ones."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
-from aml_provider.sdk.data_reference import DataReference
-from aml_provider.sdk.identity import clean_path
-from aml_provider.sdk.life import is_program
-from aml_provider.sdk.source import calling_source, find_file
+from aml_provider.sdk.datastore_azure import AbstractAzureStorageDatastore, AzureBlobDatastore, AzureFileDatastore
+from aml_provider.sdk.datastore_base import AbstractDatastore
+from aml_provider.sdk.datastore_endpoints import azure_location
+from aml_provider.sdk.datastore_lake import (
+    AzureDataLakeDatastore,
+    AzureDataLakeGen2Datastore,
+    DBFSDatastore,
+    HDFSDatastore,
+)
+from aml_provider.sdk.datastore_registering import register
+from aml_provider.sdk.exceptions import UserErrorException
 from aml_provider.spec.errors import NotSupportedError, PipelineError
-from aml_provider.workspace.model import FILE_DATASTORE
+from aml_provider.workspace.model import FILE_DATASTORE, DatastoreConfig
+from aml_provider.workspace.registered import RegisteredDatastore
 
 if TYPE_CHECKING:
     from aml_provider.sdk.workspace import Workspace
 
+__all__ = [
+    "AbstractAzureStorageDatastore",
+    "AbstractDatastore",
+    "AzureBlobDatastore",
+    "AzureDataLakeDatastore",
+    "AzureDataLakeGen2Datastore",
+    "AzureFileDatastore",
+    "DBFSDatastore",
+    "Datastore",
+    "HDFSDatastore",
+    "datastore_object",
+]
 
-class AbstractDatastore:
-    """A named root for data."""
-
-    def __init__(self, workspace: Workspace, name: str, datastore_type: str) -> None:
-        self.workspace = workspace
-        self.name = name
-        self.datastore_type = datastore_type
-
-    def set_as_default(self) -> None:
-        """Make it the workspace's default datastore for the rest of this file."""
-        self.workspace.set_default_datastore(self.name)
-
-    def unregister(self) -> NoReturn:
-        """Not possible: a datastore exists because the workspace file declares it.
-
-        :raises NotSupportedError: always.
-        """
-        raise NotSupportedError(f"Datastore {self.name!r} is declared in workspace.yaml; remove it there.")
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}(name={self.name!r}, workspace={self.workspace.name!r})"
+# What v1's object of a registered datastore's type is; it takes the registration's details by name.
+CLASSES: dict[str, Callable[..., AbstractDatastore]] = {
+    "AzureBlob": AzureBlobDatastore,
+    "AzureDataLakeGen2": AzureDataLakeGen2Datastore,
+}
 
 
-class AbstractAzureStorageDatastore(AbstractDatastore):
-    """A datastore of files. Account names and keys have no meaning: the workspace file says where the data is."""
-
-    def __init__(
-        self,
-        workspace: Workspace,
-        name: str,
-        datastore_type: str,
-        container_name: str,
-        account_name: str,
-        sas_token: str | None = None,
-        account_key: str | None = None,
-        protocol: str | None = None,
-        endpoint: str | None = None,
-    ) -> None:
-        super().__init__(workspace, name, datastore_type)
-        self.container_name = container_name
-        self.account_name = account_name
-        self.protocol = protocol
-        self.endpoint = endpoint
-        self.is_sas = False
-
-    @property
-    def store(self) -> Any:
-        """The storage behind the name."""
-        from aml_provider.storage.datastores import store_for
-
-        return store_for(self.workspace.loaded.datastore(self.name), self.name)
-
-    def path(self, path: str | None = None, data_reference_name: str | None = None) -> DataReference:
-        """A reference to a place in the datastore."""
-        return DataReference(self, data_reference_name, path)
-
-    def as_download(self, path_on_compute: str | None = None) -> DataReference:
-        """The whole datastore, copied to the compute before the step."""
-        return DataReference(self, mode="download", path_on_compute=path_on_compute)
-
-    def as_upload(self, path_on_compute: str | None = None) -> DataReference:
-        """The whole datastore as a place to write to."""
-        return DataReference(self, mode="upload", path_on_compute=path_on_compute)
-
-    def as_mount(self) -> DataReference:
-        """The whole datastore, mounted on the compute."""
-        return DataReference(self)
-
-    def download(
-        self, target_path: str, prefix: str | None = None, overwrite: bool = False, show_progress: bool = True
-    ) -> int:
-        """Copy files to this machine; each keeps its whole path in the datastore below ``target_path``.
-
-        :return: how many files were copied.
-        """
-        if not is_program():
-            return 0
-        return int(self.store.download(target_path, _prefix(prefix), overwrite, show_progress))
-
-    def upload(
-        self, src_dir: str, target_path: str | None = None, overwrite: bool = False, show_progress: bool = True
-    ) -> DataReference:
-        """Copy a folder's content to the datastore; done only when the file runs as a program.
-
-        :return: a reference to ``target_path``.
-        """
-        if is_program():
-            folder = find_file(src_dir) or Path(src_dir)
-            self.store.upload(folder, clean_path(target_path), overwrite, show_progress)
-        return DataReference(self, path_on_datastore=clean_path(target_path) or None)
-
-    def upload_files(
-        self,
-        files: list[str],
-        relative_root: str | None = None,
-        target_path: str | None = None,
-        overwrite: bool = False,
-        show_progress: bool = True,
-    ) -> DataReference:
-        """Copy files to the datastore; done only when the file runs as a program.
-
-        :param relative_root: the files' paths in the datastore are relative to this folder.
-        :return: a reference to ``target_path``.
-        """
-        if is_program():
-            source = calling_source()
-            found = [find_file(file, source) or Path(file) for file in files]
-            root = None if relative_root is None else find_file(relative_root, source) or Path(relative_root)
-            self.store.upload_files(found, root, clean_path(target_path), overwrite, show_progress)
-        return DataReference(self, path_on_datastore=clean_path(target_path) or None)
+class UnknownDatastoreError(UserErrorException, PipelineError):
+    """A datastore that the workspace does not have. Authors catch v1's ``UserErrorException`` and register it then."""
 
 
-class AzureBlobDatastore(AbstractAzureStorageDatastore):
-    """v1's datastore on blob storage; here any store that the workspace file declares."""
-
-    def __init__(
-        self,
-        workspace: Workspace,
-        name: str,
-        container_name: str,
-        account_name: str,
-        sas_token: str | None = None,
-        account_key: str | None = None,
-        protocol: str | None = None,
-        endpoint: str | None = None,
-        request_session: Any = None,
-        workspace_msi_has_access: bool = False,
-        subscription_id: str | None = None,
-        resource_group: str | None = None,
-        service_data_access_auth_identity: Any = None,
-    ) -> None:
-        super().__init__(
-            workspace, name, "AzureBlob", container_name, account_name, protocol=protocol, endpoint=endpoint
-        )
-        self.subscription_id = subscription_id
-        self.resource_group = resource_group
-
-
-class AzureFileDatastore(AbstractAzureStorageDatastore):
-    """v1's datastore on a file share; here the workspace's ``workspacefilestore``."""
-
-    def __init__(
-        self,
-        workspace: Workspace,
-        name: str,
-        container_name: str,
-        account_name: str,
-        sas_token: str | None = None,
-        account_key: str | None = None,
-        protocol: str | None = None,
-        endpoint: str = "core.windows.net",
-        request_session: Any = None,
-    ) -> None:
-        super().__init__(
-            workspace, name, "AzureFile", container_name, account_name, protocol=protocol, endpoint=endpoint
-        )
-
-
-def _prefix(prefix: str | None) -> str | None:
-    return None if prefix is None else clean_path(prefix)
-
-
-def datastore_object(workspace: Workspace, name: str) -> AbstractAzureStorageDatastore:
+def datastore_object(workspace: Workspace, name: str) -> Any:
     """The datastore with this name.
 
-    :raises PipelineError: the workspace has none; lists the known names.
+    :raises UnknownDatastoreError: the workspace has none; lists the known names.
     """
-    workspace.loaded.datastore(name)
+    try:
+        config = workspace.loaded.datastore(name)
+    except PipelineError as error:
+        raise UnknownDatastoreError(str(error)) from None
+    if isinstance(config, RegisteredDatastore):
+        return CLASSES[config.kind](workspace, name, **config.details)
     kind = AzureFileDatastore if name == FILE_DATASTORE else AzureBlobDatastore
     return kind(workspace, name, container_name=name, account_name=workspace.name)
 
@@ -191,8 +65,8 @@ def datastore_object(workspace: Workspace, name: str) -> AbstractAzureStorageDat
 class Datastore:
     """The way to a datastore: ``Datastore(ws, name)`` *is* the datastore, as in v1.
 
-    Changed: ``register_azure_...`` cannot create one. Where the workspace file already declares the name, the
-    registration answers with that datastore, so files that register and then use it work.
+    Registering keeps the description in the workspace's state folder and the credentials in a connection. Where the
+    workspace file declares the name, that counts: a registration then answers with the declared datastore.
     """
 
     def __new__(cls, workspace: Workspace, name: str | None = None) -> Any:
@@ -203,7 +77,7 @@ class Datastore:
     def get(workspace: Workspace, datastore_name: str) -> Any:
         """The datastore with this name.
 
-        :raises PipelineError: there is none; lists the known names.
+        :raises UserErrorException: there is none; lists the known names.
         """
         return datastore_object(workspace, datastore_name)
 
@@ -230,11 +104,48 @@ class Datastore:
         subscription_id: str | None = None,
         resource_group: str | None = None,
     ) -> Any:
-        """The declared datastore of this name.
+        """Register a blob container.
 
-        :raises NotSupportedError: workspace.yaml declares none.
+        Without ``sas_token`` and ``account_key`` the machine's own identity, or ``AZURE_STORAGE_...`` variables, have
+        to be enough. ``blob_cache_timeout`` and ``grant_workspace_access`` mean nothing here.
+
+        :param endpoint: Azure's domain for the storage (``core.windows.net``), or a URL of a service of one's own.
+        :param overwrite: replace a registered datastore of this name.
+        :param create_if_not_exists: make the container where there is none.
+        :param skip_validation: do not look whether the container can be listed.
+        :raises UserErrorException: the name is another datastore's.
+        :raises UserErrorException: the container cannot be listed or made.
         """
-        return _declared(workspace, datastore_name)
+        where = azure_location("container_name", container_name, account_name, protocol, endpoint)
+        secret: dict[str, Any] = {"extra": {"sas_token": sas_token}} if sas_token else {"password": account_key}
+        details = {
+            "container_name": container_name,
+            "account_name": account_name,
+            "protocol": protocol or "https",
+            "endpoint": endpoint or "core.windows.net",
+            "subscription_id": subscription_id,
+            "resource_group": resource_group,
+        }
+
+        def check(config: DatastoreConfig) -> None:
+            from aml_provider.storage.datastores import store_for
+
+            store = store_for(config, datastore_name)
+            if create_if_not_exists:
+                store.make_root()
+            if not skip_validation:
+                store.check()
+
+        return register(
+            workspace,
+            datastore_name,
+            "AzureBlob",
+            where.url,
+            details={name: value for name, value in details.items() if value is not None},
+            connection=where.connection("wasb", **secret) if sas_token or account_key or where.endpoint else None,
+            overwrite=overwrite,
+            check=check if create_if_not_exists or not skip_validation else None,
+        )
 
     @staticmethod
     def register_azure_file_share(
@@ -250,11 +161,17 @@ class Datastore:
         create_if_not_exists: bool = False,
         skip_validation: bool = False,
     ) -> Any:
-        """The declared datastore of this name.
+        """The declared datastore of this name: a file share is a folder that the machines have mounted.
 
         :raises NotSupportedError: workspace.yaml declares none.
         """
-        return _declared(workspace, datastore_name)
+        return _declared(
+            workspace,
+            datastore_name,
+            f"mount the file share {file_share_name!r} of {account_name!r} on every machine that runs steps (SMB or "
+            "NFS), and declare the folder",
+            "/mnt/share",
+        )
 
     @staticmethod
     def register_azure_data_lake(
@@ -271,11 +188,17 @@ class Datastore:
         overwrite: bool = False,
         grant_workspace_access: bool = False,
     ) -> Any:
-        """The declared datastore of this name.
+        """The declared datastore of this name: Azure has shut Data Lake Storage Gen1 down.
 
         :raises NotSupportedError: workspace.yaml declares none.
         """
-        return _declared(workspace, datastore_name)
+        return _declared(
+            workspace,
+            datastore_name,
+            f"Azure has shut Data Lake Storage Gen1 down; register where the data of {store_name!r} went with "
+            "register_azure_data_lake_gen2, or declare it",
+            "abfs://container@account.dfs.core.windows.net",
+        )
 
     @staticmethod
     def register_azure_data_lake_gen2(
@@ -295,18 +218,93 @@ class Datastore:
         resource_group: str | None = None,
         grant_workspace_access: bool = False,
     ) -> Any:
-        """The declared datastore of this name.
+        """Register a file system of Data Lake Storage Gen2. As in v1 nothing is asked of it yet.
+
+        Without a service principal the machine's own identity, or ``AZURE_STORAGE_...`` variables, have to be enough.
+        ``resource_url`` and ``grant_workspace_access`` mean nothing here.
+
+        :param tenant_id: of the service principal, with ``client_id`` and ``client_secret``.
+        :param authority_url: of the cloud that the tenant is in; default: ``https://login.microsoftonline.com``.
+        :param endpoint: Azure's domain for the storage (``core.windows.net``), or a URL of a service of one's own.
+        :param overwrite: replace a registered datastore of this name.
+        :raises UserErrorException: the name is another datastore's, or a part of the service principal is missing.
+        """
+        where = azure_location("filesystem", filesystem, account_name, protocol, endpoint)
+        principal = {"tenant_id": tenant_id, "client_id": client_id, "client_secret": client_secret}
+        missing = [name for name, value in principal.items() if not value]
+        if 0 < len(missing) < len(principal):
+            raise UserErrorException(
+                f"datastore {datastore_name!r}: {' and '.join(missing)} of the service principal "
+                f"{'is' if len(missing) == 1 else 'are'} missing; give tenant_id, client_id and client_secret, or none."
+            )
+        details = {
+            "container_name": filesystem,
+            "account_name": account_name,
+            "tenant_id": tenant_id,
+            "client_id": client_id,
+            "resource_url": resource_url,
+            "authority_url": authority_url,
+            "protocol": protocol or "https",
+            "endpoint": endpoint or "core.windows.net",
+        }
+        extra = {"tenant_id": tenant_id, "client_id": client_id, "authority": authority_url}
+        connection = where.connection("wasb", login=client_id, password=client_secret, extra=extra)
+        return register(
+            workspace,
+            datastore_name,
+            "AzureDataLakeGen2",
+            where.url,
+            details={name: value for name, value in details.items() if value is not None},
+            connection=connection if tenant_id or where.endpoint else None,
+            overwrite=overwrite,
+        )
+
+    @staticmethod
+    def register_dbfs(workspace: Workspace, datastore_name: str) -> Any:
+        """The declared datastore of this name: Databricks' own file system is reached from Databricks only.
 
         :raises NotSupportedError: workspace.yaml declares none.
         """
-        return _declared(workspace, datastore_name)
+        return _declared(
+            workspace,
+            datastore_name,
+            "Databricks' own file system is reached from Databricks only; declare the bucket or container that is "
+            "mounted there",
+            "s3://bucket/folder",
+        )
+
+    @staticmethod
+    def register_hdfs(
+        workspace: Workspace,
+        datastore_name: str,
+        protocol: str,
+        namenode_address: str,
+        hdfs_server_certificate: str | None,
+        kerberos_realm: str,
+        kerberos_kdc_address: str,
+        kerberos_principal: str,
+        kerberos_keytab: str | None = None,
+        kerberos_password: str | None = None,
+        overwrite: bool = False,
+    ) -> Any:
+        """The declared datastore of this name: HDFS is a folder that the machines have mounted.
+
+        :raises NotSupportedError: workspace.yaml declares none.
+        """
+        return _declared(
+            workspace,
+            datastore_name,
+            f"HDFS at {namenode_address!r} cannot be reached directly; mount it on every machine that runs steps (the "
+            "NFS gateway, or hdfs-fuse), and declare the folder",
+            "/mnt/hdfs",
+        )
 
 
-def _declared(workspace: Workspace, name: str) -> AbstractAzureStorageDatastore:
+def _declared(workspace: Workspace, name: str, instead: str, url: str) -> Any:
     try:
         return datastore_object(workspace, name)
     except PipelineError:
         raise NotSupportedError(
-            f"Datastore {name!r} cannot be registered from code; declare it in workspace.yaml under "
-            f"`datastores: {{{name}: {{url: ...}}}}`, with an Airflow connection for its credentials."
+            f"Datastore {name!r} cannot be registered from code: {instead} in workspace.yaml under "
+            f"`datastores: {{{name}: {{url: {url}}}}}`."
         ) from None

@@ -86,7 +86,7 @@ def filesystem(found: dict[str, Any]) -> Any:
     """The file system that adlfs makes for :func:`options`."""
     from adlfs import AzureBlobFileSystem
 
-    wanted = dict(found)
+    wanted = {name: value for name, value in found.items() if name != "authority"}
     if url := wanted.pop("endpoint_url", None):
         secret = f"AccountKey={wanted['account_key']};" if wanted.get("account_key") else ""
         signed = f"SharedAccessSignature={wanted['sas_token']};" if wanted.get("sas_token") else ""
@@ -112,6 +112,17 @@ class AzureObjects(Objects):
         if any(part.endswith(".") for part in key.split("/")):
             return "has a part that ends with a dot, which Azure drops"
         return super().refusal(key)
+
+    async def make(self) -> bool:
+        from azure.core.exceptions import ResourceExistsError
+
+        try:
+            await self._container.create_container()
+        except ResourceExistsError as error:
+            # One that is being deleted keeps its name for a while.
+            if _code(error) != "ContainerAlreadyExists":
+                raise
+        return True
 
     async def pages(self, prefix: str, most: int | None = None) -> AsyncIterator[list[ObjectInfo]]:
         listed = self._container.list_blobs(
@@ -196,6 +207,7 @@ def _of(c: Credentials) -> dict[str, Any]:
         "connection_string": c.text("connection_string"),
         "sas_token": c.text("sas_token"),
         "tenant_id": c.text("tenant_id", "tenantId"),
+        "authority": c.text("authority"),
         "anon": c.flag("anonymous", "anon"),
     }
     # A host is the account, or the account's host name.
@@ -226,7 +238,11 @@ def _credential(found: dict[str, Any]) -> Any:
     from azure.identity.aio import ClientSecretCredential, DefaultAzureCredential
 
     if found.get("client_secret"):
-        return ClientSecretCredential(found.get("tenant_id", ""), found.get("client_id", ""), found["client_secret"])
+        # Azure's other clouds have hosts of their own to log in at.
+        where = {"authority": found["authority"].partition("://")[2]} if "://" in found.get("authority", "") else {}
+        return ClientSecretCredential(
+            found.get("tenant_id", ""), found.get("client_id", ""), found["client_secret"], **where
+        )
     return DefaultAzureCredential(
         **({"managed_identity_client_id": found["client_id"]} if found.get("client_id") else {})
     )

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from aml_provider.spec.errors import NotSupportedError
+
 from .digest_cache import DigestCache
 from .digests import Content
 from .faults import Origin
@@ -75,6 +77,10 @@ class Backend(ABC):
     @abstractmethod
     def check(self) -> None:
         """Raise what is wrong when the root cannot be read."""
+
+    def make_root(self) -> None:
+        """Make what the root is, where there is nothing."""
+        raise NotSupportedError(f"{self.origin} cannot be made here; make it with the store's own tools.")
 
     @abstractmethod
     def exists(self, path: str) -> bool:

@@ -17,7 +17,7 @@ from aml_provider.spec.errors import NotSupportedError, PipelineError
 from aml_provider.workspace.model import DatastoreConfig
 
 from .backend_base import Backend
-from .connections import Credentials, credentials
+from .connections import Credentials, credentials_of
 from .faults import DatastoreError, Origin, Reason, told
 from .folder_backend import FolderBackend
 from .sql import DIALECTS, DISTRIBUTION, dialect_of
@@ -95,8 +95,7 @@ def opened(config: DatastoreConfig, name: str) -> Backend:
     _have_library(kind, origin)
     found = None
     # A folder needs no credentials, whatever its connection is for.
-    if config.conn_id is not None and kind.name != "folder":
-        found = credentials(config.conn_id, name)
+    if kind.name != "folder" and (found := credentials_of(config, name)) is not None:
         origin = replace(origin, secrets=found.secrets)
     with told(origin, "opening it"):
         return kind.open(config, origin, found)

@@ -8,7 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from aml_provider.workspace.model import DatastoreConfig
+
 from .faults import DatastoreError, Reason
+from .kept_connections import kept_connection
 
 #: The connection type that this package adds to Airflow.
 CONNECTION_TYPE = "aml_datastore"
@@ -89,6 +92,22 @@ class Credentials:
         return tuple(sorted({text for text in found if len(text) > 3}, key=len, reverse=True))
 
 
+def credentials_of(config: DatastoreConfig, datastore: str) -> Credentials | None:
+    """The credentials of a datastore; ``None``: it names no connection.
+
+    :param datastore: the datastore's name, for messages.
+    :raises DatastoreError: its connection does not exist, or cannot be read.
+    """
+    if config.conn_id is None:
+        return None
+    if config.connections_file is not None:
+        kept = kept_connection(config.connections_file, config.conn_id)
+        if kept is not None:
+            # What a program has registered last counts, whatever Airflow has under this name.
+            return _masked(config.conn_id, **kept)
+    return credentials(config.conn_id, datastore)
+
+
 def credentials(conn_id: str, datastore: str) -> Credentials:
     """The connection of this name: from the environment, a secrets backend, or Airflow's database through its API.
 
@@ -110,16 +129,30 @@ def credentials(conn_id: str, datastore: str) -> Credentials:
         ) from error
     except AirflowException as error:
         raise DatastoreError(_absent(conn_id, datastore), Reason.CONNECTION) from error
-    extra = _extra(found.extra, conn_id)
+    return _masked(
+        conn_id, found.conn_type, found.host, found.login, found.password, found.port, found.schema, found.extra
+    )
+
+
+def _masked(
+    conn_id: str,
+    conn_type: str | None = None,
+    host: str | None = None,
+    login: str | None = None,
+    password: str | None = None,
+    port: int | None = None,
+    schema: str | None = None,
+    extra: str | None = None,
+) -> Credentials:
     read = Credentials(
         conn_id,
-        (found.conn_type or "").lower().replace("-", "_"),
-        found.host or "",
-        found.login or "",
-        found.password or "",
-        found.port,
-        found.schema or "",
-        extra,
+        (conn_type or "").lower().replace("-", "_"),
+        host or "",
+        login or "",
+        password or "",
+        port,
+        schema or "",
+        _extra(extra, conn_id),
     )
     _mask(read.secrets)
     return read

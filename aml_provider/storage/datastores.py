@@ -19,12 +19,13 @@ from .backend_base import Backend, Item
 from .backends import checked, forget, opened
 from .copying import each, fetched, files_below, named, tell
 from .digest_cache import DigestCache
-from .digests import Content
+from .digests import Content, entries_of
 from .faults import DatastoreError, Reason, told
 from .folder_store import FolderStore
+from .listing import listed_files
 from .object_backend import ObjectBackend
 from .object_store import ObjectStore
-from .paths import glob_regex, glob_root, is_glob, normalized
+from .paths import glob_regex, glob_root, is_glob, kept_by_runs, normalized
 from .record_base import RecordStore
 
 R = TypeVar("R")
@@ -82,6 +83,13 @@ class Store:
         """
         self._do("looking at its root", lambda backend: backend.check())
 
+    def make_root(self) -> None:
+        """Make the container or the folder that is the root, where there is none.
+
+        :raises NotSupportedError: it is a kind of store whose root is made elsewhere.
+        """
+        self._do("making its root", lambda backend: backend.make_root())
+
     def exists(self, path: str = "") -> bool:
         """Whether there is a file or a folder at the path."""
         place = normalized(path, self.name)
@@ -137,6 +145,17 @@ class Store:
         places = [normalized(path, self.name) for path in paths]
         doing = f"looking at {places[0]!r}" if len(places) == 1 else f"looking at {len(places)} places"
         return self._do(doing, lambda backend: backend.contents(places, cache))
+
+    def identities(self, path: str, cache: DigestCache | None = None) -> dict[str, str]:
+        """What identifies each file below a folder, by its path relative to that: what :meth:`content` is made of.
+
+        :raises DatastoreError: nothing says whether the content changes.
+        """
+        place = normalized(path, self.name)
+        if self.local_root is not None:
+            found = entries_of(self.local_root / place if place else self.local_root, cache, ignore=kept_by_runs(place))
+            return {entry.relative: entry.digest for entry in found}
+        return listed_files(self._opened().origin, self._items(place), place)
 
     # --- files ----------------------------------------------------------------------------------------------
 

@@ -42,6 +42,10 @@ class FolderBackend(Backend):
         if os.path.lexists(self.local_root):
             os.listdir(self.local_root)
 
+    def make_root(self) -> None:
+        assert self.local_root is not None
+        self.local_root.mkdir(parents=True, exist_ok=True)
+
     def exists(self, path: str) -> bool:
         return os.path.exists(self.full(path))
 

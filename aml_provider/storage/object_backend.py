@@ -67,6 +67,10 @@ class ObjectBackend(Backend):
     def check(self) -> None:
         self.objects.run(self._first, self._prefix)
 
+    def make_root(self) -> None:
+        if not self.objects.run(self.objects.make):
+            super().make_root()
+
     def exists(self, path: str) -> bool:
         return self.objects.run(self._exists, path)
 

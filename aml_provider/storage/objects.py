@@ -85,6 +85,10 @@ class Objects(ABC):
             return "is not UTF-8"
         return f"is longer than {_LONGEST} bytes" if long else ""
 
+    async def make(self) -> bool:
+        """Make the container, where there is none; ``False``: that is done elsewhere."""
+        return False
+
     @abstractmethod
     def pages(self, prefix: str, most: int | None = None) -> AsyncIterator[list[ObjectInfo]]:
         """The objects whose key begins so, in pages as the store gives them.

@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from aml_provider.spec.errors import NotSupportedError
 from aml_provider.workspace.model import DatastoreConfig
 
-from .connections import CONNECTION_TYPE, Credentials, credentials
+from .connections import CONNECTION_TYPE, Credentials, credentials_of
 from .faults import DatastoreError, Origin, Reason
 from .sql_faults import told_by_database
 
@@ -117,20 +117,20 @@ class Database:
             connection.exec_driver_sql("SELECT 1")
 
     @contextmanager
-    def connected(self, doing: str) -> Iterator[Connection]:
+    def connected(self, doing: str, *, writing: bool = False) -> Iterator[Connection]:
         """A connection in a transaction, which is rolled back unless it is committed.
 
-        :param doing: what is done, after "while".
+        :param doing: what is done, after "while", :param writing: whether that changes something.
         :raises DatastoreError: the database, or its driver, complains meanwhile.
         """
         engine = self._opened()
         with told_by_database(self.origin, doing), engine.connect() as connection:
-            yield connection
+            yield connection.execution_options(writing=writing)
 
     def _opened(self) -> Engine:
         if self._engine is None:
             self._have_driver()
-            found = credentials(self._config.conn_id, self.name) if self._config.conn_id is not None else None
+            found = credentials_of(self._config, self.name)
             if found is not None:
                 self._fitting(found)
                 self.origin = replace(self.origin, secrets=found.secrets)
@@ -233,7 +233,9 @@ def _engine(dialect: Dialect, url: URL, found: Credentials | None) -> Engine:
 
         @event.listens_for(engine, "begin")
         def begun(connection: Connection) -> None:
-            connection.exec_driver_sql("BEGIN")
+            # Who reads first and writes then is turned away when another one has written meanwhile.
+            writing = connection.get_execution_options().get("writing")
+            connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
 
     return engine
 

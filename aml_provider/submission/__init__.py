@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 # Found in a module of their own when they are asked for: a parse needs none of them.
 RECORDED = ("find_run", "list_experiments", "list_runs")
+CONNECTIONS = ("keep_connection",)
 _started: list[RunBackend] = []
 
 
@@ -23,6 +24,10 @@ def __getattr__(name: str) -> Any:
         from aml_provider.submission import recorded
 
         return getattr(recorded, name)
+    if name in CONNECTIONS:
+        from aml_provider.submission import connections
+
+        return getattr(connections, name)
     raise AttributeError(name)
 
 

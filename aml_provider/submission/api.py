@@ -52,6 +52,10 @@ class AirflowApi:
         """PATCH ``/api/v2/PATH`` with ``body``."""
         return self._call("PATCH", path, json=body)
 
+    def delete(self, path: str) -> dict[str, Any]:
+        """DELETE ``/api/v2/PATH``."""
+        return self._call("DELETE", path)
+
     def _call(self, method: str, path: str, **arguments: Any) -> dict[str, Any]:
         answer = self._send(method, path, **arguments)
         if answer.status_code == 401:

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import unquote, urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
+from typing_extensions import Self
 
 DEFAULT_DATASTORE = "workspaceblobstore"
 FILE_DATASTORE = "workspacefilestore"
@@ -49,6 +50,19 @@ class DatastoreConfig(Section):
     url: str
     conn_id: str | None = Field(default=None, min_length=1)
     description: str | None = None
+    # Where the connection is kept when a program has made it; set only by those who read that.
+    _connections_file: Path | None = PrivateAttr(default=None)
+
+    @property
+    def connections_file(self) -> Path | None:
+        """The file in which the connection is kept; ``None``: Airflow knows it."""
+        return self._connections_file
+
+    def kept_in(self, file: Path | None) -> Self:
+        """The same datastore, whose connection is in this file."""
+        changed = self.model_copy()
+        changed._connections_file = file
+        return changed
 
     @field_validator("url")
     @classmethod

@@ -23,6 +23,7 @@ from .model import (
     WorkspaceFile,
     merged,
 )
+from .registered import read_registered
 from .vm_sizes import vm_size
 
 LOCAL_TARGET = "local"
@@ -137,15 +138,23 @@ class LoadedWorkspace:
         home = os.environ.get("AML_HOME")
         return absolute(home) if home else Path.home() / ".aml"
 
-    @cached_property
+    @property
     def datastores(self) -> dict[str, DatastoreConfig]:
-        """Every datastore by name, the two default ones first; local ones have an absolute path as ``url``."""
+        """Every datastore by name, the two default ones first; local ones have an absolute path as ``url``.
+
+        What the workspace file declares wins over what a program has registered under the same name.
+        """
+        defaults, declared = self._written
+        return {**defaults, **read_registered(self.state), **declared}
+
+    @cached_property
+    def _written(self) -> tuple[dict[str, DatastoreConfig], dict[str, DatastoreConfig]]:
         defaults = {
             name: DatastoreConfig(url=str(self.state / "datastores" / name))
             for name in (DEFAULT_DATASTORE, FILE_DATASTORE)
         }
         declared = {name: self._absolute_store(config) for name, config in self.file.datastores.items()}
-        return {**defaults, **declared}
+        return defaults, declared
 
     def datastore(self, name: str) -> DatastoreConfig:
         """The datastore with this name.
@@ -157,7 +166,7 @@ class LoadedWorkspace:
         except KeyError:
             raise PipelineError(
                 f"unknown datastore {name!r}; workspace {self._origin} has {_listed(self.datastores)}. Declare it "
-                "under `datastores:` in workspace.yaml, or use one of these."
+                "under `datastores:` in workspace.yaml, register it, or use one of these."
             ) from None
 
     def folder_of(self, datastore: str) -> Path:

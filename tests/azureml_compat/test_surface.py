@@ -50,7 +50,7 @@ ABSENT: dict[str, set[str]] = {
     },
     "Datastore": {
         *("set_as_default", "unregister", "register_azure_sql_database", "register_azure_postgre_sql"),
-        *("register_azure_my_sql", "register_dbfs", "register_hdfs"),
+        "register_azure_my_sql",
     },
     "Environment": {"label", "add_private_pip_wheel"},
     "EnvironmentDefinition": {"label", "add_private_pip_wheel"},
