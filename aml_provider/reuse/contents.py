@@ -122,7 +122,29 @@ class Contents:
         return ["file", _file_name(run, source, place), content.digest] if content.is_file else ["tree", content.digest]
 
     def _gathered(self, source: StepInput, found: Sequence[tuple[str, str, str]]) -> list[Any]:
-        """The identity of what a step finds in one folder; ``(datastore, path, name)`` of each."""
+        return ["gathered", digest(self._named(source, found))]
+
+    def files_of(self, run: StepRun, source: StepInput, most: int) -> dict[str, str] | None:
+        """What an input consists of: the identity of each file, and of each folder of several places, by its name.
+
+        :param most: how many files may be listed.
+        :return: ``None``: there are more, or nothing.
+        :raises AmlError: that is not known; :raises OSError: it cannot be looked at.
+        """
+        dataset = dataset_of(run, source)
+        if dataset is not None and is_selected(dataset):
+            chosen = files_of(self.store, dataset)
+            return self._named(source, [(file.datastore, file.path, file.inner) for file in chosen])
+        locations = locations_of(run, source)
+        if not is_single(locations):
+            return self._named(source, units(self.store, locations))
+        (place,) = locations
+        there = self.at(place.datastore, place.path)
+        few = there is not None and there.files <= most
+        return self.store(place.datastore).identities(place.path, self.cache) if few else None
+
+    def _named(self, source: StepInput, found: Sequence[tuple[str, str, str]]) -> dict[str, str]:
+        """Identities of what a step finds in one folder; ``(datastore, path, name)`` of each."""
         names: dict[str, str] = {}
         for datastore, path, name in found:
             content = self.at(datastore, path)
@@ -131,7 +153,7 @@ class Contents:
                     f"input {source.name!r}: {path!r} in datastore {datastore!r} has just gone"
                 )
             names[name] = content.digest
-        return ["gathered", digest(names)]
+        return names
 
 
 def _file_name(run: StepRun, source: StepInput, place: DataLocation) -> str | None:

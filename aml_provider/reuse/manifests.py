@@ -5,26 +5,25 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from aml_provider.datasets.resolving import locations_of
+from aml_provider.reuse.canonical import digest as digest_of
 from aml_provider.reuse.contents import Contents
 from aml_provider.reuse.fingerprint import declared_name
 from aml_provider.reuse.index import ReuseIndex
 from aml_provider.runs.binding import StepRun
 from aml_provider.spec.errors import AmlError
 from aml_provider.spec.models import StepInput
-from aml_provider.storage.digests import entries_of, tree_digest
-from aml_provider.storage.gathering import is_single
-from aml_provider.storage.paths import kept_by_runs, normalized
+from aml_provider.storage.digests import tree_digest
 
 _log = logging.getLogger(__name__)
 
-#: Of a bigger folder only the digest is kept.
+#: Of what has more files only the digest is kept.
 MAX_FILES = 10_000
 
 
 def tree_of(content: Any) -> str | None:
-    """The digest of the folder that a fingerprint says an input is; ``None`` when it is something else."""
-    return content[1] if isinstance(content, list) and len(content) == 2 and content[0] == "tree" else None
+    """The digest of the files that a fingerprint says an input is; ``None`` when it is a single one."""
+    several = isinstance(content, list) and len(content) == 2 and content[0] in ("tree", "gathered")
+    return content[1] if several else None
 
 
 def keep_input_manifests(run: StepRun, parts: dict[str, Any], index: ReuseIndex, contents: Contents) -> None:
@@ -46,23 +45,15 @@ def keep_input_manifests(run: StepRun, parts: dict[str, Any], index: ReuseIndex,
 
 
 def files_of_input(run: StepRun, source: StepInput, contents: Contents, digest: str) -> dict[str, str] | None:
-    """The files of an input that is one folder, by relative path.
+    """What an input consists of, by the names that the step finds.
 
-    :param digest: of the folder.
-    :return: ``None`` when it is not that folder any more, is too big, or cannot be listed.
+    :param digest: of it all.
+    :return: ``None`` when it is not that any more, is too much, or cannot be looked at.
     """
     try:
-        locations = locations_of(run, source)
-        if not is_single(locations):
-            return None
-        (place,) = locations
-        there = contents.at(place.datastore, place.path)
-        if there is None or there.files > MAX_FILES:
-            return None
-        store = contents.store(place.datastore)
-        path = store.local_path(place.path)
-        ours = kept_by_runs(normalized(place.path, store.name))
-        files = {entry.relative: entry.digest for entry in entries_of(path, contents.cache, ignore=ours)}
+        files = contents.files_of(run, source, MAX_FILES)
     except (AmlError, OSError):
         return None
-    return files if tree_digest(files.items()) == digest else None
+    if files is None or len(files) > MAX_FILES:
+        return None
+    return files if digest in (tree_digest(files.items()), digest_of(files)) else None

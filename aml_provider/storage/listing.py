@@ -29,6 +29,22 @@ def listed_content(origin: Origin, items: Sequence[Item], path: str) -> Content 
     data = _data(items, path)
     if not data:
         return None
+    marks = _marks(origin, data, path)
+    size = sum(item.size or 0 for item in data)
+    if [item.path for item in data] == [path]:
+        return Content(file_identity(marks[0][1]), True, 1, size)
+    return Content(tree_digest(marks), False, len(marks), size)
+
+
+def listed_files(origin: Origin, items: Sequence[Item], path: str) -> dict[str, str]:
+    """What a listing says of each file below the folder at ``path``, by the path relative to it.
+
+    :raises DatastoreError: the store says nothing by which a change could be seen.
+    """
+    return dict(_marks(origin, _data(items, path), path))
+
+
+def _marks(origin: Origin, data: Sequence[Item], path: str) -> list[tuple[str, str]]:
     marks = []
     for item in data:
         if item.identity is None:
@@ -37,12 +53,8 @@ def listed_content(origin: Origin, items: Sequence[Item], path: str) -> Content 
                 "whether it changes; keep it in an object store or a folder when steps that use it are to be reused.",
                 Reason.OTHER,
             )
-        marks.append((item.path, item.identity))
-    size = sum(item.size or 0 for item in data)
-    if [name for name, _ in marks] == [path]:
-        return Content(file_identity(marks[0][1]), True, 1, size)
-    named = [(name[_start(path) :], mark) for name, mark in marks]
-    return Content(tree_digest(named), False, len(marks), size)
+        marks.append((item.path[_start(path) :], item.identity))
+    return marks
 
 
 def read_content(backend: Backend, path: str) -> Content | None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.cli import reused
-from tests.cli.conftest import Aml, Said, run_aml
+from tests.cli.conftest import Aml, Said, make_project, run_aml
 
 RAW = ".aml/datastores/workspaceblobstore/raw"
 
@@ -85,6 +85,35 @@ def test_changed_data_is_told_file_by_file(aml: Aml, project: Path) -> None:
         "input file raw/north.csv: # -> #",
         "input file raw/south.csv: gone, was #",
         "input file raw/west/1.csv: new, #",
+    ]
+
+
+GATHERING = """\
+from azureml.core import Dataset, Experiment, Workspace
+from azureml.pipeline.core import Pipeline
+from azureml.pipeline.steps import PythonScriptStep
+
+ws = Workspace.from_config()
+store = ws.get_default_datastore()
+sheets = Dataset.File.from_files((store, "raw/*.csv")).as_named_input("sheets").as_mount()
+both = Dataset.File.from_files([(store, "raw"), (store, "notes")]).as_named_input("both").as_mount()
+step = PythonScriptStep("look.py", name="look", source_directory="code", inputs=[sheets, both], compute_target="cpu")
+Experiment(ws, "houses").submit(Pipeline(ws, [step]))
+"""
+
+
+def test_changed_data_of_a_pattern_and_of_several_places_is_told_by_names(aml: Aml, tmp_path: Path) -> None:
+    project = make_project(tmp_path / "project")
+    files = {"raw/north.csv": "n", "raw/south.csv": "s", "raw/readme": "1", "notes/1.txt": "1"}
+    data = {f".aml/datastores/workspaceblobstore/{name}": text for name, text in files.items()}
+    reused.write(project, {"pipeline.py": GATHERING, "code/look.py": "print('looked')\n", **data})
+    assert aml(project, "run", "pipeline.py").code == 0
+    (project / RAW / "north.csv").write_text("other")
+    assert told(aml(project, "explain", "pipeline.py", "look")) == [
+        "input both: gathered # (mount) -> gathered # (mount)",
+        "input sheets: gathered # (mount) -> gathered # (mount)",
+        "input file both/raw: # -> #",
+        "input file sheets/north.csv: # -> #",
     ]
 
 
