@@ -20,6 +20,7 @@ from .options import Options, Overwrite, Summary, Verify
 from .places import Place, route
 from .progress import INTERVAL, Progress, told
 from .selection import Selection
+from .tables_places import TablePlace
 
 R = TypeVar("R")
 Say = Callable[[str], None]
@@ -27,9 +28,14 @@ DEFAULTS = Options()
 
 
 def transfer(
-    source: Place, destination: Place, options: Options = DEFAULTS, *, state: Path | None = None, say: Say = print
+    source: Place | TablePlace,
+    destination: Place | TablePlace,
+    options: Options = DEFAULTS,
+    *,
+    state: Path | None = None,
+    say: Say = print,
 ) -> Summary:
-    """Move a file, or all files below a folder.
+    """Move a file, or all files below a folder; or a table, see :mod:`.tables`.
 
     No reader ever sees a part of a file: each appears whole, in the place of what was there before. What an interrupted
     transfer has moved is not moved again; of big files, no part is.
@@ -39,19 +45,25 @@ def transfer(
     :param say: gets a line now and then.
     :raises AmlError: what is wrong, in a sentence.
     """
+    if isinstance(source, TablePlace) or isinstance(destination, TablePlace):
+        from .tables import transfer_tables
+
+        return transfer_tables(source, destination, options, say)
+    if options.overwrite is Overwrite.APPEND:
+        raise TransferError("overwrite is 'append', which is for tables; for files it can be 'always' or 'different'.")
     started = time.monotonic()
     way = _at_disk(source, lambda: route(source, destination, options))
     way.destination.verify = options.verify is Verify.CHECKSUM
     selection = _at_disk(source, lambda: Selection(way, options))
     summary = Summary(str(source), str(destination))
-    journal = _journal(way.source, way.destination, state)
     progress = Progress(summary, len(selection.jobs), selection.size, say)
-    mover = Mover(way.source, way.destination, options, journal, progress)
-    if options.overwrite is Overwrite.FAIL:
-        selection.jobs = _absent(mover, selection, options, journal, progress)
-    say(f"{source} -> {destination}: {progress.line()}")
+    journal = _journal(way.source, way.destination, state, say)
     complete = False
     try:
+        mover = Mover(way.source, way.destination, options, journal, progress)
+        if options.overwrite is Overwrite.FAIL:
+            selection.jobs = _absent(mover, selection, options, journal, progress)
+        say(f"{source} -> {destination}: {progress.line()}")
         _run(mover, selection.jobs, mover.move, _workers(way.source, way.destination, options), progress)
         _at_disk(destination, lambda: _finish(way.destination, selection, summary, journal))
         complete = True
@@ -117,12 +129,15 @@ def _finish(end: End, selection: Selection, summary: Summary, journal: Journal |
     end.sweep()
 
 
-def _journal(source: End, destination: End, state: Path | None) -> Journal | None:
+def _journal(source: End, destination: End, state: Path | None, say: Say) -> Journal | None:
     # Between folders of this machine, comparing costs no more than reading a journal's marks would save.
     if state is None or (source.near and destination.near):
         return None
     names = (source.store.url, source.place, destination.store.url, destination.place)
-    return Journal(state, *names)
+    journal = Journal.of(state, *names)
+    if journal is None:
+        say("another transfer between the same places is under way; if this one is interrupted, its parts are lost")
+    return journal
 
 
 def _workers(source: End, destination: End, options: Options) -> int:

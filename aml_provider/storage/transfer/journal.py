@@ -5,6 +5,7 @@ A line that a killed process has written half is left out, and what it would hav
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import logging
@@ -13,7 +14,7 @@ import threading
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from .checksums import Checksum
 from .ends import Part
@@ -67,7 +68,15 @@ class Journal:
         self._broken = False
         self.arrived: dict[str, Arrived] = {}
         self.begun: dict[str, Begun] = {}
-        self._read()
+        self._lock_file = self._locked()
+        if self._is_mine:
+            self._read()
+
+    @classmethod
+    def of(cls, folder: Path, *names: str) -> Journal | None:
+        """The journal, for this process alone; ``None``: another process is moving between the same places."""
+        made = cls(folder, *names)
+        return made if made._is_mine else None
 
     def note_arrived(self, path: str, arrived: Arrived) -> None:
         """A file is in its place, or will be with the very next step."""
@@ -88,6 +97,10 @@ class Journal:
         self.begun.pop(path, None)
         self._write(["ended", path])
 
+    @property
+    def _is_mine(self) -> bool:
+        return self._lock_file is not None
+
     def close(self, keep: Iterable[str] | None = None) -> None:
         """End it.
 
@@ -97,8 +110,32 @@ class Journal:
             if self._file is not None:
                 os.close(self._file)
                 self._file = None
-        if keep is None or self._broken:
-            return
+        try:
+            if keep is not None and not self._broken:
+                self._shorten(keep)
+        finally:
+            if self._lock_file is not None:
+                self._lock_file.close()
+
+    # --- inside ---------------------------------------------------------------------------------------------
+
+    def _locked(self) -> IO[bytes] | None:
+        """What is held as long as this process uses the journal; ``None``: another one does."""
+        file: IO[bytes] | None = None
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            file = self._path.with_suffix(".lock").open("ab")
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            assert file is not None
+            file.close()
+            return None
+        except OSError as error:
+            # A file system without locks, or none that can be written: the first note tells that.
+            _log.debug("the notes of a transfer cannot be locked: %s", error)
+        return file if file is not None else open(os.devnull, "rb")
+
+    def _shorten(self, keep: Iterable[str]) -> None:
         lines = [_line(["arrived", path, *vars(self.arrived[path]).values()]) for path in keep if path in self.arrived]
         if not lines:
             self._path.unlink(missing_ok=True)
@@ -106,8 +143,6 @@ class Journal:
         part = self._path.with_suffix(".part")
         part.write_bytes(b"".join(lines))
         part.replace(self._path)
-
-    # --- inside ---------------------------------------------------------------------------------------------
 
     def _read(self) -> None:
         try:

@@ -18,6 +18,7 @@ import pytest
 
 from aml_provider.spec.errors import AmlError
 from aml_provider.storage.transfer import Options, Place, TransferError, transfer
+from aml_provider.storage.transfer.journal import Journal
 from tests import stores
 from tests.storage.transfer.conftest import Make, Move
 from tests.storage.transfer.trees import age, content
@@ -302,7 +303,8 @@ def _url(kind: str, port: int) -> str:
 
 def test_a_file_that_goes_on_changing_is_refused_in_words(make: Make, tmp_path: Path) -> None:
     source, end = make("local"), stores.Place("local", str(tmp_path / "end"), None, tmp_path / "end")
-    source.write("file", content(1, 8 << 20))
+    # So big that on any machine it is written to while it is read.
+    source.write("file", content(1, 128 << 20))
     end.write("file", b"good old data")
     assert source.inside is not None
     file, stop = source.inside / "file", tmp_path / "stop"
@@ -338,6 +340,54 @@ def test_two_transfers_to_one_place_at_once(make: Make, tmp_path: Path) -> None:
     both = [started(told(source, "", end, "", tmp_path / "state")) for _ in range(2)]
     assert all(ended(process) is not None for process in both)
     assert {name: end.read(name) for name in end.names()} == files
+
+
+@pytest.mark.stores
+def test_two_transfers_to_one_far_place_at_once_do_not_share_their_notes(make: Make, tmp_path: Path) -> None:
+    source, end = make("local"), make("s3")
+    files = {f"{n}": content(n, 20_000) for n in range(50)} | {"big": content(77, 12 << 20)}
+    for path, data in files.items():
+        source.write(path, data)
+    both = [started(told(source, "", end, "", tmp_path / "state")) for _ in range(2)]
+    assert all(ended(process) is not None for process in both)
+    assert {name: end.read(name) for name in end.names()} == files
+
+
+def test_while_the_notes_are_in_use_another_transfer_does_without(make: Make, tmp_path: Path) -> None:
+    source, end = make("local"), make("local")
+    names = (source.url, "", end.url, "")
+    held = Journal.of(tmp_path / "state", *names)
+    assert held is not None
+    assert Journal.of(tmp_path / "state", *names) is None
+    held.close()
+    again = Journal.of(tmp_path / "state", *names)
+    assert again is not None
+    again.close()
+
+
+@pytest.mark.stores
+def test_a_part_that_was_spoiled_between_two_tries_is_found(make: Make, tmp_path: Path) -> None:
+    source, end = make("s3"), make("local")
+    source.write("big.bin", content(1, BIG))
+    state = tmp_path / "state"
+    text = told(source, "big.bin", end, "big.bin", state, workers=1)
+    enough = signalled(end, "big.bin", 1, state)
+    process = started(text)
+    while not enough() and process.poll() is None:
+        time.sleep(0.001)
+    process.kill()
+    if ended(process) is not None:
+        pytest.skip("it was faster than the kill")  # pragma: no cover
+    assert end.inside is not None
+    (part,) = end.inside.glob(".aml-part-*")
+    with part.open("r+b") as file:
+        file.write(b"spoiled")
+
+    result = ended(started(text))
+
+    assert result is not None
+    assert end.read("big.bin") == content(1, BIG)
+    assert end.names() == ["big.bin"]
 
 
 def test_what_was_left_long_ago_is_removed(make: Make, move: Move) -> None:
