@@ -55,6 +55,8 @@ def collect_results(selection: Selection, *, dry_run: bool) -> None:
         )
     workspace = load_workspace()
     index = index_of(workspace)
+    if selection.step is not None or selection.experiment is not None:
+        results(index, selection.step, selection.experiment)  # a name that nothing has is a typing error
     store = RunStore.of(workspace, workspace.file.default_datastore)
     over = is_over(workspace, store)
     collector = Collector(index, workspace, lambda: running_runs(store, over))

@@ -12,6 +12,7 @@ from aml_provider.cli.results import KEY_LETTERS, index_of, result, results
 from aml_provider.cli.table import print_table
 from aml_provider.reuse.contents import Contents
 from aml_provider.reuse.gc import size_of
+from aml_provider.reuse.ingredients import ingredients
 from aml_provider.reuse.pins import Pin
 from aml_provider.reuse.plan import duration
 from aml_provider.reuse.records import Record
@@ -75,6 +76,12 @@ def print_result(key: str, as_json: bool) -> None:
         print("  it has no outputs")
     for name, value in record.metrics.items():
         print(f"  metric {name}: {value}")
+    parts = record.parts.get("key") or {}
+    files = index.manifest(parts["code"]) if parts.get("code") else None
+    print("  it was made of:")
+    print_table(
+        ("    ingredient", "name", "value"), [(f"    {i.part}", i.name, i.value) for i in ingredients(parts, files)]
+    )
     for name, source in (record.lineage.get("overridden") or {}).items():
         print(
             f"  input {name} was chosen by a person ({source.get('how')}): result {str(source.get('fingerprint'))[:12]}"

@@ -94,6 +94,7 @@ def test_a_result_is_shown_by_the_beginning_of_its_key(aml: Aml, project: Path) 
     assert f"  computed by run {reused.run_id()} in " in said.out
     model = f"  output model: workspaceblobstore:{result['outputs']['model']['path']}, 1 file, 7 B: "
     assert f"{model}unchanged\n" in said.out
+    assert re.search(r"^    code  +train\.py  +[0-9a-f]{12}$", said.out, re.MULTILINE)
     place(project, result, "model").write_text("edited by hand")
     assert f"{model}changed since\n" in aml(project, "cache", "show", result["key"]).out
     place(project, result, "model").unlink()
@@ -241,7 +242,6 @@ def test_collected_results_are_gone_with_their_data(aml: Aml, project: Path) -> 
         (["--larger-than", "0.006kB", "--step", "train"], {"train"}),
         (["--keep-bytes", "7B"], {"prep"}),
         (["--keep-bytes", "1GiB"], set()),
-        (["--experiment", "flats"], set()),
     ],
 )
 def test_collected_results_are_chosen(aml: Aml, project: Path, arguments: list[str], gone: set[str]) -> None:
@@ -251,6 +251,11 @@ def test_collected_results_are_chosen(aml: Aml, project: Path, arguments: list[s
     index.commit(Record(**{**vars(record), "created": time.time() - 3 * 86_400}), replace=True)
     assert aml(project, "cache", "gc", *arguments).code == 0
     assert {"prep", "train", "report"} - set(listed(aml, project)) == gone
+
+
+def test_what_nothing_is_called_cannot_be_collected(aml: Aml, project: Path) -> None:
+    is_a_sentence(aml(project, "cache", "gc", "--step", "pepr"), "step 'pepr'", "'prep', 'report', 'train'")
+    is_a_sentence(aml(project, "cache", "gc", "--experiment", "flats", "--dry-run"), "experiment 'flats'", "'houses'")
 
 
 def test_what_is_needed_is_kept_and_it_is_said_by_whom(aml: Aml, project: Path) -> None:
