@@ -110,12 +110,15 @@ def check_size(step_name: str, directory: Path, files: list[SourceFile]) -> None
     )
 
 
-def copy_snapshot(step_name: str, directory: Path, target: Path, include: Sequence[str] = ()) -> list[SourceFile]:
+def copy_snapshot(
+    step_name: str, directory: Path, target: Path, include: Sequence[str] = (), script: str | None = None
+) -> list[SourceFile]:
     """Copy the snapshot of ``directory`` into ``target``.
 
     :param include: as for :func:`source_files`.
+    :param script: the file that the step runs.
     :return: the copies.
-    :raises StepError: the directory does not exist or is too big.
+    :raises StepError: the directory does not exist or is too big, or the script is left out of the snapshot.
     """
     if not directory.is_dir():
         raise StepError(
@@ -124,6 +127,12 @@ def copy_snapshot(step_name: str, directory: Path, target: Path, include: Sequen
         )
     files = source_files(directory, include)
     check_size(step_name, directory, files)
+    wanted = None if script is None else os.path.normpath(script)
+    if wanted is not None and (directory / wanted).is_file() and wanted not in (f.relative for f in files):
+        by = f"`include: {list(include)}` in the workspace file" if include else "the folder's .amlignore or .gitignore"
+        raise StepError(
+            f"step {step_name!r}: its own script {script!r} is left out of its snapshot by {by}; have it let the script in."
+        )
     target.mkdir(parents=True, exist_ok=True)
     for f in files:
         destination = target / f.relative

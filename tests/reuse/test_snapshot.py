@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -82,3 +83,19 @@ def test_too_many_files_names_the_crowded_folders(tmp_path: Path, monkeypatch: p
 def test_a_directory_that_is_not_on_this_worker(tmp_path: Path) -> None:
     with pytest.raises(StepError, match="'train': source_directory .*nowhere does not exist on this worker"):
         snapshot.copy_snapshot("train", tmp_path / "nowhere", tmp_path / "copy")
+
+
+@pytest.mark.parametrize(
+    ("ignored", "include", "by"),
+    [("", ["lib/*"], "`include: ['lib/*']` in the workspace file"), ("*.py\n", [], "the folder's .amlignore")],
+)
+def test_a_script_that_is_left_out_of_its_own_snapshot_is_named(
+    tmp_path: Path, ignored: str, include: list[str], by: str
+) -> None:
+    root = tmp_path / "code"
+    (root / "lib").mkdir(parents=True)
+    (root / "lib/notes").write_text("1")
+    (root / "train.py").write_text("1")
+    (root / ".amlignore").write_text(ignored)
+    with pytest.raises(StepError, match=f"step 'train': its own script './train.py' is left out .* by {re.escape(by)}"):
+        snapshot.copy_snapshot("train", root, tmp_path / "copy", include, "./train.py")
