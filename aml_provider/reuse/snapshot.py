@@ -131,7 +131,7 @@ def copy_snapshot(
     if wanted is not None and (directory / wanted).is_file() and wanted not in (f.relative for f in files):
         by = f"`include: {list(include)}` in the workspace file" if include else "the folder's .amlignore or .gitignore"
         raise StepError(
-            f"step {step_name!r}: its own script {script!r} is left out of its snapshot by {by}; have it let the script in."
+            f"step {step_name!r}: its own script {script!r} is left out of its snapshot by {by}; let it in there."
         )
     target.mkdir(parents=True, exist_ok=True)
     for f in files:
