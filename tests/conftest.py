@@ -94,6 +94,16 @@ PROBES: dict[str, Callable[[], str | None]] = {
 }
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Where several processes do the tests, one does all those of the running Airflow, and begins with them."""
+    if not hasattr(config, "workerinput"):
+        return
+    for item in items:
+        group = "airflow" if "server" in getattr(item, "fixturenames", ()) else str(item.path)
+        item.add_marker(pytest.mark.xdist_group(group))
+    items.sort(key=lambda item: "server" not in getattr(item, "fixturenames", ()))
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip a test whose component is absent; where CI has a test-bed, that is a failure."""
     must_be_there = os.environ.get("CI") == "true" and TESTBED.is_dir()
