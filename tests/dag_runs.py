@@ -38,7 +38,7 @@ class Airflow:
     def __init__(self, home: Path) -> None:
         home.mkdir(parents=True)
         self.log = home / "log"
-        own = {k: v for k, v in os.environ.items() if not k.startswith("AIRFLOW")}
+        own = {k: v for k, v in os.environ.items() if not k.startswith("AIRFLOW") or k.startswith("AIRFLOW_CONN_")}
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(
                 [sys.executable, __file__],
@@ -72,6 +72,10 @@ class Airflow:
     def run(self, file: Path, **conf: Any) -> Ended:
         self.start(file, **conf)
         return self.ended()
+
+    def signal(self, number: int) -> None:
+        """What a supervisor sends to the process of a task that is to end."""
+        self._process.send_signal(number)
 
     def clear(self, file: Path, run_id: str, *tasks: str) -> Ended:
         """Clear tasks of a run that has ended, and let it go on."""
