@@ -11,7 +11,7 @@ from blake3 import blake3
 FORMAT = "aml-fingerprint-1"
 # Made once: a plan of a thousand steps spells a thousand structures.
 _ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
-_NESTED = (dict, list, tuple)
+_NESTED = (list, tuple)
 
 
 def canonical(value: Any) -> bytes:
@@ -21,18 +21,28 @@ def canonical(value: Any) -> bytes:
 
     :raises TypeError: a value of another type, or a key that is not text.
     """
-    _check_keys(value)
+    check_keys(value)
+    return _spelled(value)
+
+
+def digest(value: Any, *, checked: bool = False) -> str:
+    """64 hexadecimal characters that stand for a structure.
+
+    :param checked: all keys in it are known to be text.
+    """
+    return blake3(FORMAT.encode() + b"\0" + (_spelled(value) if checked else canonical(value))).hexdigest()
+
+
+def _spelled(value: Any) -> bytes:
     return _ENCODER.encode(value).encode("ascii")
 
 
-def digest(value: Any) -> str:
-    """64 hexadecimal characters that stand for a structure."""
-    return blake3(FORMAT.encode() + b"\0" + canonical(value)).hexdigest()
+def check_keys(value: Any) -> None:
+    """Refuse a structure in which a key is not text.
 
-
-def _check_keys(value: Any) -> None:
-    # json would write the key 1 as "1". A loop, because calls are most of what a recursion costs here, and most of what
-    # it meets is text.
+    :raises TypeError: one is none; json would write the key 1 as "1".
+    """
+    # A loop, because calls are most of what a recursion costs here, and most of what it meets is text.
     waiting = [value]
     while waiting:
         inside = waiting.pop()

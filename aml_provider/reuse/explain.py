@@ -39,8 +39,8 @@ def nearest(fingerprint: Fingerprint, step: str, index: ReuseIndex, before: floa
     :param before: only results that are older than this moment (seconds since the epoch).
     """
     best: Difference | None = None
-    candidates = [r for r in index.of_step(step) if r.fingerprint != fingerprint.key]
-    for record in [r for r in candidates if before is None or r.created < before][:COMPARED]:
+    newest = index.newest_of_step(step, COMPARED + 1, before)
+    for record in [r for r in newest if r.fingerprint != fingerprint.key][:COMPARED]:
         changes = tuple(changes_between(record, fingerprint, index))
         if best is None or len(changes) < len(best.changes):
             best = Difference(record, changes)

@@ -14,7 +14,7 @@ from typing import Any
 from blake3 import blake3
 
 from aml_provider.datasets.resolving import dataset_of
-from aml_provider.reuse.canonical import digest
+from aml_provider.reuse.canonical import check_keys, digest
 from aml_provider.reuse.contents import Contents
 from aml_provider.reuse.environments import EnvironmentIdentity, local_identity
 from aml_provider.reuse.errors import UnknownIngredientError
@@ -57,6 +57,9 @@ class Fingerprint:
     files: Mapping[str, str] = field(default_factory=dict)
     image: str | None = None
     notes: tuple[str, ...] = ()
+
+
+_NOWHERE = EnvironmentIdentity(True, {}), digest({})
 
 
 class Fingerprinter:
@@ -108,7 +111,8 @@ class Fingerprinter:
             raise UnknownIngredientError("two of its inputs, or two of its outputs, have one name")
         notes = (environment.note,) if environment.note else ()
         # An environment may have hundreds of packages, and many steps have the same: it is spelled once.
-        key = digest({**parts, "environment": environment_digest})
+        # Of all keys in it, only those in parameter values are not known to be text, and those have been looked at.
+        key = digest({**parts, "environment": environment_digest}, checked=True)
         return Fingerprint(key, parts, details, code.files if code else {}, environment.image, notes)
 
     def _code(self, step: Step, include: tuple[str, ...]) -> Code | None:
@@ -126,6 +130,9 @@ class Fingerprinter:
 
         :raises UnknownIngredientError: nobody can tell.
         """
+        if isinstance(step.action, Transfer):
+            # Bytes arrive as they are, whatever machine moves them.
+            return _NOWHERE
         compute = self._binding.compute_of(step)
         asked = f"{compute.name}\0{step.environment.model_dump_json() if step.environment else ''}"
         known = self._environments.get(asked)
@@ -137,9 +144,6 @@ class Fingerprinter:
         return known
 
     def _look_at_environment(self, step: Step) -> EnvironmentIdentity:
-        if isinstance(step.action, Transfer):
-            # Bytes arrive as they are, whatever machine moves them.
-            return EnvironmentIdentity(True, {})
         compute = self._binding.compute_of(step)
         label = compute.settings.reuse_as
         if label is not None:
@@ -211,6 +215,7 @@ def _parameter(run: StepRun, name: str, used: dict[str, Any]) -> Any:
         return ["ignored parameter", name]
     if name not in run.parameters:
         raise UnknownIngredientError(f"this run has no value for pipeline parameter {name!r}")
+    check_keys(run.parameters[name])
     used[name] = run.parameters[name]
     return ["value", run.parameters[name]]
 

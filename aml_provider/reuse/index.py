@@ -6,7 +6,6 @@ import logging
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from aml_provider.reuse.pins import Pin, pin_name
 from aml_provider.reuse.records import Record, is_key, marker_name, markers_of, record_name
@@ -74,6 +73,8 @@ class ReuseIndex:
         # The other way round would leave a record that its step does not know.
         self._store.create(marker_name(record), f"{record.created}\n".encode())
         if replace:
+            # The marker, too, so that it is as new as what it stands for.
+            self._store.replace(marker_name(record), f"{record.created}\n".encode())
             self._store.replace(name, content)
             return record
         for _ in range(_COMMIT_ATTEMPTS):
@@ -103,8 +104,25 @@ class ReuseIndex:
         markers = {entry.name.rpartition("/")[2]: entry for entry in self._reader.listed(markers_of(step_name))}
         found = self.read_many(markers)
         self._sweep(entry for key, entry in markers.items() if key not in found)
-        mine = [record for record in found.values() if record.step["name"] == step_name]
-        return sorted(mine, key=lambda record: (record.created, record.fingerprint), reverse=True)
+        return _newest_first(record for record in found.values() if record.step["name"] == step_name)
+
+    def newest_of_step(self, step_name: str, most: int, before: float | None = None) -> list[Record]:
+        """Some of :meth:`of_step`: those that were recorded last, by the clock of whatever keeps the index.
+
+        It reads few records, however many the step has.
+
+        :param before: only records that are older than this moment, by their own word.
+        """
+        markers = sorted(self._reader.listed(markers_of(step_name)), key=lambda entry: -entry.modified)
+        keys = [entry.name.rpartition("/")[2] for entry in markers]
+        found: list[Record] = []
+        for start in range(0, len(keys), most):
+            for record in self.read_many(keys[start : start + most]).values():
+                if record.step["name"] == step_name and (before is None or record.created < before):
+                    found.append(record)
+            if len(found) >= most:
+                break
+        return _newest_first(found)[:most]
 
     def all(self) -> Iterator[Record]:
         """Every record, in the order of their keys.
@@ -185,6 +203,10 @@ class ReuseIndex:
             except OSError as error:
                 # It disturbs nobody: the next look tries again.
                 _log.debug("%s in %r was not removed: %s", marker.name, self._store, error)
+
+
+def _newest_first(records: Iterable[Record]) -> list[Record]:
+    return sorted(records, key=lambda record: (record.created, record.fingerprint), reverse=True)
 
 
 def _record(name: str, body: bytes) -> Record:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
@@ -143,6 +145,10 @@ class Planner:
 
         :raises PipelineError: ``assume_unchanged`` names a step that the pipeline does not have.
         """
+        with uncollected():
+            return self._plan()
+
+    def _plan(self) -> Plan:
         spec = self._binding.spec
         upstream = {s.key: s.upstream for s in spec.steps}
         check_step_names(spec, self._options.assume_unchanged)
@@ -286,6 +292,23 @@ def _waves(steps: Sequence[Step], upstream: Mapping[str, Sequence[str]]) -> Iter
     for step in steps:
         waves[levels[step.key]].append(step)
     return waves
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """No garbage collection inside.
+
+    What a plan makes it keeps, so a collection in it finds nothing; it only looks at everything that is there, again
+    and again.
+    """
+    if not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def outputs_for(step: Step, record: Record) -> dict[str, StoredOutput]:

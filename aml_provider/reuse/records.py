@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass, field, fields
+from functools import cached_property
 from typing import Any
 
 from aml_provider.reuse.sealing import DamagedError, value_of
@@ -58,7 +59,7 @@ class Record:
         details = self.__dict__["_details"] if "_details" in self.__dict__ else self.parts.get("details")
         return (details or {}).get("unnamed_outputs") or []
 
-    @property
+    @cached_property
     def stored(self) -> dict[str, StoredOutput]:
         """The outputs by name."""
         return {name: StoredOutput.model_validate(value) for name, value in self.outputs.items()}
@@ -79,10 +80,10 @@ class Record:
             # what is written between them.
             parts = short.get("parts") if isinstance(short, dict) else None
             if isinstance(parts, dict) and parts.keys() == {"details", "key"} and parts["key"] == 0:
-                _check(short)
+                stored = _check(short)
                 record = object.__new__(cls)
                 record.__dict__.update({name: short[name] for name in _FIELDS if name != "parts"})
-                record.__dict__.update(_body=body, _details=parts["details"])
+                record.__dict__.update(_body=body, _details=parts["details"], stored=stored)
                 return record
         return cls.from_json(value_of(body))
 
@@ -103,7 +104,11 @@ class Record:
 _FIELDS = tuple(f.name for f in fields(Record))
 
 
-def _check(value: Any) -> None:
+def _check(value: Any) -> dict[str, StoredOutput]:
+    """The outputs of the record that a JSON value is.
+
+    :raises DamagedError: it is none, or one of another version.
+    """
     if not isinstance(value, dict):
         raise DamagedError("it is no mapping")
     version = value.get("record_version")
@@ -119,11 +124,13 @@ def _check(value: Any) -> None:
             raise DamagedError(f"{name} is {value.get(name)!r}")
     if type(value["step"].get("name")) is not str:
         raise DamagedError("its step has no name")
+    stored = {}
     for name, output in value["outputs"].items():
         try:
-            StoredOutput.model_validate(output, strict=True)
+            stored[name] = StoredOutput.model_validate(output, strict=True)
         except ValueError:
             raise DamagedError(f"its output {name!r} is {output!r}") from None
+    return stored
 
 
 def is_key(value: object) -> bool:

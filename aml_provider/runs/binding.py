@@ -51,9 +51,16 @@ class PipelineBinding:
             self._computes[name] = self.workspace.compute(name, self.provisioned)
         return self._computes[name]
 
+    @cached_property
+    def _reuses(self) -> dict[str, StepReuse]:
+        return {}
+
     def reuse_of(self, step: Step) -> StepReuse:
         """How the workspace file wants results of ``step`` to be reused."""
-        return step_reuse(self.workspace.file.reuse, step.name)
+        known = self._reuses.get(step.name)
+        if known is None:
+            known = self._reuses[step.name] = step_reuse(self.workspace.file.reuse, step.name)
+        return known
 
     def source_directory(self, step: Step) -> Path | None:
         """The source directory of ``step`` on this machine, ``None`` for a command that needs no code."""

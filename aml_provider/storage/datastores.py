@@ -23,8 +23,6 @@ from .digests import Content, entries_of
 from .faults import DatastoreError, Reason, told
 from .folder_store import FolderStore
 from .listing import listed_files
-from .object_backend import ObjectBackend
-from .object_store import ObjectStore
 from .paths import glob_regex, glob_root, is_glob, kept_by_runs, normalized
 from .record_base import RecordStore
 
@@ -257,6 +255,9 @@ class Store:
         place = normalized(path, self.name)
         if self._local_root is not None:
             return FolderStore(self._local_root / place if place else self._local_root)
+        from .object_backend import ObjectBackend
+        from .object_store import ObjectStore
+
         backend = self._opened()
         if not isinstance(backend, ObjectBackend):
             raise NotSupportedError(

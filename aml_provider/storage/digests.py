@@ -93,22 +93,22 @@ def file_digests(paths: Sequence[Path], cache: DigestCache | None = None) -> lis
     return [found[place][0] for place in places]
 
 
-def content_of(path: Path, cache: DigestCache | None = None, *, ignore: frozenset[str] = BOOKKEEPING) -> Content:
+def content_of(path: Path | str, cache: DigestCache | None = None, *, ignore: frozenset[str] = BOOKKEEPING) -> Content:
     """Identity of the file or folder at ``path``.
 
     :param ignore: names that do not count directly in the folder.
     :raises FileNotFoundError: there is nothing.
     :raises PipelineError: something in it is neither file, folder nor link, cannot be read, or goes on changing.
     """
-    folder, name = _split(path)
-    place = os.path.join(folder, name)
+    place = _absolute(path)
     status = _status(place)
     if stat.S_ISDIR(status.st_mode):
-        entries = entries_of(path, cache, ignore=ignore)
+        entries = _settled(place, status, ignore, cache)
         digest = tree_digest((e.relative, e.digest) for e in entries)
         files = sum(not e.relative.endswith("/") for e in entries)
         return Content(digest, False, files, sum(e.size for e in entries))
     check_regular(place, status)
+    folder, name = os.path.split(place)
     digest, size = _digests({folder: {name: FileStamp.of(status)}}, cache)[folder, name]
     return Content(file_identity(digest), True, 1, size)
 
@@ -118,16 +118,23 @@ def entries_of(
 ) -> list[TreeEntry]:
     """What is in a folder, sorted by the bytes of the names; parameters and errors as :func:`content_of`."""
     top = _absolute(path)
+    return _settled(top, _status(top), ignore, cache)
+
+
+def _settled(top: bytes, status: os.stat_result, ignore: frozenset[str], cache: DigestCache | None) -> list[TreeEntry]:
+    """What is in a folder, once nothing goes away while it is read.
+
+    :param status: what a stat of it has just said.
+    """
     ignored = frozenset(map(os.fsencode, ignore))
     for _ in range(_TRIES):
-        status = _status(top)
         if not stat.S_ISDIR(status.st_mode):
             raise PipelineError(f"{shown(top)} is no folder; give the path of a folder.")
         try:
             return _entries(top, status, ignored, cache)
         except (FileNotFoundError, NotADirectoryError):
             # Listed, and gone when it was to be read: what is there now is listed again.
-            continue
+            status = _status(top)
     raise PipelineError(
         f"folder {shown(top)} changes while it is read: files go away; wait until whatever writes there has ended, "
         "and try again."
@@ -195,9 +202,11 @@ def _digests(
     return found
 
 
-def _absolute(path: Path) -> bytes:
+def _absolute(path: Path | str) -> bytes:
+    if isinstance(path, str) and path.startswith("/"):
+        return os.fsencode(path)
     # Not os.path.abspath, which takes "link/.." for the folder that the link is in.
-    return os.fsencode(path.absolute())
+    return os.fsencode(Path(path).absolute())
 
 
 def _split(path: Path) -> tuple[bytes, bytes]:

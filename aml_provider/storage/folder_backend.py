@@ -61,6 +61,9 @@ class FolderBackend(Backend):
             yield from _below(full, path, ())
 
     def contents(self, paths: Sequence[str], cache: DigestCache | None) -> list[Content | None]:
+        if cache is not None and len(paths) > 1:
+            # Most places are folders with files in them.
+            cache.prepare([os.fsencode(self.full(path)) for path in paths])
         return [self._content(path, cache) for path in paths]
 
     def read(self, path: str) -> bytes:
@@ -102,7 +105,7 @@ class FolderBackend(Backend):
 
     def _content(self, path: str, cache: DigestCache | None) -> Content | None:
         try:
-            return content_of(self.local_root / path if path else self.local_root, cache, ignore=kept_by_runs(path))
+            return content_of(self.full(path), cache, ignore=kept_by_runs(path))
         except FileNotFoundError:
             return None
 

@@ -6,10 +6,9 @@ from pathlib import Path
 
 from .datastores import Store
 from .folder_store import FolderStore
-from .object_store import ObjectStore
 from .record_base import Entry, RecordStore
 
-__all__ = ["Entry", "FolderStore", "ObjectStore", "RecordStore", "record_store"]
+__all__ = ["Entry", "FolderStore", "RecordStore", "record_store"]
 
 
 def record_store(place: str | Path | Store, path: str = "") -> RecordStore:

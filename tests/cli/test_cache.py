@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,7 @@ def again(project: Path, key: str, *, days: float) -> Record:
     index = ReuseIndex.of(project / INDEX)
     record = index.read(key)
     assert record is not None
-    other = Record(**{**vars(record), "fingerprint": key[:3] + "0" * 61, "created": time.time() - days * 86_400})
+    other = replace(record, fingerprint=key[:3] + "0" * 61, created=time.time() - days * 86_400)
     return index.commit(other)
 
 
@@ -189,7 +190,7 @@ def test_the_latest_usable_result_can_be_pinned_without_its_key(aml: Aml, projec
     result = listed(aml, project)["train"]
     newest = again(project, result["key"], days=-0.01)
     gone = {"model": {**newest.outputs["model"], "path": "azureml/gone"}}
-    ReuseIndex.of(project / INDEX).commit(Record(**{**vars(newest), "outputs": gone}), replace=True)
+    ReuseIndex.of(project / INDEX).commit(replace(newest, outputs=gone), replace=True)
     assert aml(project, "cache", "pin", "pipeline.py", "train", "--latest").code == 0
     assert listed(aml, project, "--step", "train")["train"]["pins"] != []
     assert verdicts(aml, project)["train"] == ("reuse", f"pinned to result {result['key'][:12]}")
@@ -248,7 +249,7 @@ def test_collected_results_are_chosen(aml: Aml, project: Path, arguments: list[s
     index = ReuseIndex.of(project / INDEX)
     record = index.read(key_of(aml, project, "prep"))
     assert record is not None
-    index.commit(Record(**{**vars(record), "created": time.time() - 3 * 86_400}), replace=True)
+    index.commit(replace(record, created=time.time() - 3 * 86_400), replace=True)
     assert aml(project, "cache", "gc", *arguments).code == 0
     assert {"prep", "train", "report"} - set(listed(aml, project)) == gone
 

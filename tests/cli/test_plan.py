@@ -7,13 +7,13 @@ import os
 import pty
 import re
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from aml_provider.reuse.index import ReuseIndex
-from aml_provider.reuse.records import Record
 from tests.cli import reused
 from tests.cli.conftest import AML, Aml, Said, run_aml
 
@@ -148,7 +148,7 @@ def test_outputs_that_were_deleted_are_computed_again(aml: Aml, project: Path) -
     record = index.read(steps["train"]["fingerprint"])
     assert record is not None
     other = {"key": {**record.parts["key"], "step": {"type": "OtherStep", "version": None}}, "details": {}}
-    index.commit(Record(**{**vars(record), "fingerprint": "0" * 64, "parts": other}))
+    index.commit(replace(record, fingerprint="0" * 64, parts=other))
     assert planned(aml(project, "plan", "pipeline.py", "--json"))["train"]["changes"] == []
 
 

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -345,7 +345,7 @@ def test_a_place_that_leads_elsewhere_is_not_removed(lab: Lab, path: str) -> Non
     lab.write("azureml/important", "of somebody else")
     record = lab.result("prep", 1)
     place = {**record.outputs["data"], "path": path.format(id=record.run["step_run_id"])}
-    lab.index.commit(Record(**{**vars(record), "outputs": {"data": place}}), replace=True)
+    lab.index.commit(replace(record, outputs={"data": place}), replace=True)
     lab.collect()
     assert "azureml/important/0.csv" in lab.files()
     assert lab.left() == set()
@@ -367,7 +367,7 @@ def test_a_link_goes_and_what_it_points_to_stays(lab: Lab) -> None:
 def test_a_result_in_a_datastore_that_is_gone_can_be_forgotten(lab: Lab) -> None:
     record = lab.result("prep", 1)
     place = {**record.outputs["data"], "datastore": "retired"}
-    lab.index.commit(Record(**{**vars(record), "outputs": {"data": place}}), replace=True)
+    lab.index.commit(replace(record, outputs={"data": place}), replace=True)
     done = lab.collect()
     assert lab.left() == set()
     assert "unknown datastore 'retired'" in "".join(done.kept_places.values())
@@ -388,7 +388,7 @@ def test_lists_of_files_go_when_nobody_can_be_told_by_them_any_more(lab: Lab) ->
     for record, tree in ((old, mine), (new, None)):
         inputs = {"data": ["mount", ["tree", tree]]} if tree else {}
         parts = {"key": {"code": shared, "inputs": inputs}, "details": {}}
-        lab.index.commit(Record(**{**vars(record), "parts": parts}), replace=True)
+        lab.index.commit(replace(record, parts=parts), replace=True)
     lab.collect()
     assert lab.index.manifest(mine) is None
     assert lab.index.manifest(shared) is not None

@@ -351,6 +351,27 @@ def test_what_is_forgotten_is_gone(index: ReuseIndex, folder: Path) -> None:
     assert not file_of(folder).exists()
 
 
+MARKS = ['a,"key":b', '},"record_version":', "key", "parts", "details", "record_version", '{"details":{},"key":0}']
+
+
+@pytest.mark.parametrize("place", ["metrics", "lineage", "run", "step", "details", "key", "outputs"])
+def test_what_looks_like_a_part_of_a_record_is_none(index: ReuseIndex, folder: Path, place: str) -> None:
+    value: dict[str, Any] = {
+        mark: {"key": 0, "parts": {"details": {}, "key": 0}, "record_version": 1} for mark in MARKS
+    }
+    if place == "outputs":
+        mine = replace(record(), outputs=dict.fromkeys(MARKS, record().outputs["model"]))
+    elif place in ("details", "key"):
+        mine = replace(record(), parts={**record().parts, place: value})
+    else:
+        mine = replace(record(), **{place: {**getattr(record(), place), **value}})
+    index.commit(mine)
+    found = ReuseIndex.of(folder).read(KEY)
+    assert found is not None
+    assert found.stored == mine.stored
+    assert as_text(found) == as_text(mine)
+
+
 # --- the results of a step ------------------------------------------------------------------------------------------
 
 
@@ -363,6 +384,36 @@ def test_the_results_of_a_step_come_newest_first(index: ReuseIndex) -> None:
     assert [r.created for r in index.of_step("train")] == [6000.0, 6000.0, 5500.25, 5000.0, 100.0]
     # Those of one moment have an order, too: it is the same on every machine.
     assert [r.fingerprint for r in index.of_step("train")][:2] == [keys[3], keys[2]]
+
+
+class Counting(FolderStore):
+    """Counts what is read of the records."""
+
+    reads = 0
+
+    def read(self, name: str) -> bytes | None:
+        self.reads += name.startswith("records/")
+        return super().read(name)
+
+
+def test_the_newest_results_of_a_step_are_found_without_reading_all(folder: Path) -> None:
+    store = Counting(folder)
+    index = ReuseIndex(store)
+    now = time.time()
+    for age in range(50):
+        index.commit(record(digest(age), created=now - age))
+        os.utime(folder / "by-step" / "train" / digest(age), (now - age,) * 2)
+    store.reads = 0
+    assert [r.fingerprint for r in index.newest_of_step("train", 5)] == [digest(age) for age in range(5)]
+    assert store.reads == 5
+    # What was computed later is passed over.
+    assert [r.created for r in index.newest_of_step("train", 5, before=now - 9.5)] == [now - 10 - n for n in range(5)]
+    assert store.reads <= 25
+    # A result that took the place of an earlier one is as new as it is.
+    index.commit(record(digest(49), created=now + 1), replace=True)
+    assert index.newest_of_step("train", 1) == [record(digest(49), created=now + 1)]
+    assert index.newest_of_step("train", 1, before=0.0) == []
+    assert len(index.newest_of_step("train", 100)) == 50
 
 
 NAMES = [

@@ -20,7 +20,8 @@ from aml_provider.reuse.index import ReuseIndex
 from aml_provider.spec.errors import NotSupportedError
 from aml_provider.storage import store_for
 from aml_provider.storage.faults import DatastoreError, Reason
-from aml_provider.storage.record_store import Entry, FolderStore, ObjectStore, RecordStore, record_store
+from aml_provider.storage.object_store import ObjectStore
+from aml_provider.storage.record_store import Entry, FolderStore, RecordStore, record_store
 from aml_provider.workspace.model import DatastoreConfig
 from tests.reuse.machines import Warnings
 from tests.stores import KINDS, OBJECT_KINDS, Place, connection, place, set_connection, wire
