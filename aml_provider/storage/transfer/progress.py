@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from typing import NamedTuple
 
 from .options import Summary
 
@@ -13,12 +14,24 @@ INTERVAL = 5.0
 _UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB")
 
 
+class Now(NamedTuple):
+    """How far a transfer is.
+
+    :param done: files that are there, of ``files``; ``bytes`` of ``size``, which is ``None`` when nobody knows it.
+    """
+
+    done: int
+    files: int
+    bytes: int
+    size: int | None
+
+
 class Progress:
     """Counts what threads have moved, and tells now and then.
 
     :param summary: what is counted into.
     :param files: how many there are to move, :param size: how many bytes together; ``None``: nobody knows.
-    :param say: gets each line.
+    :param say: gets each line. If it has a method ``watch``, that gets a :class:`Now` several times between two lines.
     """
 
     def __init__(self, summary: Summary, files: int, size: int | None, say: Callable[[str], None]) -> None:
@@ -26,6 +39,7 @@ class Progress:
         self._files = files
         self._size = size
         self._say = say
+        self._watch: Callable[[Now], None] | None = getattr(say, "watch", None)
         self._lock = threading.Lock()
         self._started = time.monotonic()
         self._told = self._started
@@ -63,10 +77,17 @@ class Progress:
 
     def tick(self) -> None:
         """Tell how far it is, if that has not been told for a while."""
+        if self._watch is not None:
+            self._watch(self.now())
         now = time.monotonic()
         if now - self._told >= INTERVAL:
             self._told = now
             self._say(self.line())
+
+    def now(self) -> Now:
+        """How far it is, in numbers."""
+        with self._lock:
+            return Now(self._summary.files + self._summary.skipped, self._files, self._handled, self._size)
 
     def line(self) -> str:
         """How far it is: files, bytes, rate and the time that is left."""
