@@ -28,6 +28,7 @@ from aml_provider.storage.datastores import Store
 from aml_provider.storage.digest_cache import DigestCache
 from aml_provider.storage.gathering import NothingAtPlaceError, is_single, units
 from aml_provider.storage.paths import kept_by_runs, normalized
+from aml_provider.storage.signing import signs
 from aml_provider.storage.stage_cache import StageCache
 from aml_provider.workspace.resolved import memory_bytes
 
@@ -55,16 +56,34 @@ class Mount:
 
 
 @dataclass(frozen=True)
+class Fetched:
+    """An object that a pod fetches by itself.
+
+    :param target: the file that it becomes, as the step sees it.
+    :param private: the step may change it.
+    """
+
+    input: str
+    datastore: str
+    path: str
+    size: int | None
+    target: str
+    private: bool
+
+
+@dataclass(frozen=True)
 class Placed:
     """An input or output: ``host`` on this machine, ``inside`` as the step sees it.
 
     :param dataset: what the step is told about the dataset that an input is.
+    :param fetched: what is not on this machine, and comes to ``inside`` in another way.
     """
 
     host: Path
     inside: str
     mount: Mount | None = None
     dataset: dict[str, Any] | None = None
+    fetched: tuple[Fetched, ...] = ()
 
 
 def mount(run: StepRun, datastore: str, host: Path, target: str, *, read_only: bool) -> Mount:
@@ -81,24 +100,27 @@ def _root(run: StepRun, datastore: str) -> Path:
 # --- inputs -----------------------------------------------------------------------------------------------------
 
 
-def place_input(run: StepRun, attempt: AttemptFolder, source: StepInput, *, in_place: bool) -> Placed:
+def place_input(
+    run: StepRun, attempt: AttemptFolder, source: StepInput, *, in_place: bool, fetches: bool = False
+) -> Placed:
     """Make one input available to an attempt.
 
     A single place that is mounted is used where it is, without a copy; what the step may change (download) and
     what is gathered from several places or a glob is copied into the attempt.
 
     :param in_place: the step runs on this machine and sees the same paths.
+    :param fetches: the step's pod fetches by itself what is one place of an object store.
     :raises StepError: there is no such data.
     """
     stores = Stores(run.binding.workspace)
     dataset = dataset_of(run, source)
     if dataset is None:
-        return _placed(run, attempt, source, stores, in_place)
+        return _placed(run, attempt, source, stores, in_place, fetches)
     made: list[Path] = []
     try:
         with worded(dataset):
             if not is_written(dataset) and not is_selected(dataset):
-                placed = _placed(run, attempt, source, stores, in_place)
+                placed = _placed(run, attempt, source, stores, in_place, fetches)
             else:
                 private = attempt.inputs / source.name
                 made = lay_out(stores, dataset, private)
@@ -113,7 +135,9 @@ def place_input(run: StepRun, attempt: AttemptFolder, source: StepInput, *, in_p
         raise StepError(f"step {run.step.name!r}, input {source.name!r}: {error}.") from None
 
 
-def _placed(run: StepRun, attempt: AttemptFolder, source: StepInput, stores: Stores, in_place: bool) -> Placed:
+def _placed(
+    run: StepRun, attempt: AttemptFolder, source: StepInput, stores: Stores, in_place: bool, fetches: bool
+) -> Placed:
     locations = locations_of(run, source)
     if is_single(locations):
         (single,) = locations
@@ -123,11 +147,41 @@ def _placed(run: StepRun, attempt: AttemptFolder, source: StepInput, stores: Sto
             if source.mode is not DataMode.DOWNLOAD:
                 return _used_where_it_is(run, attempt, source, single.datastore, host, in_place)
         private = attempt.inputs / source.name / (PurePosixPath(single.path).name or "data")
+        if fetches and signs(store):
+            return _fetched(run, attempt, source, store, single.path, private)
         _bring(run, source, store, single.path, private)
     else:
         private = attempt.inputs / source.name
         _gather(run, source, stores, locations, private)
     return _own(attempt, source, private, in_place)
+
+
+def _fetched(run: StepRun, attempt: AttemptFolder, source: StepInput, store: Store, path: str, private: Path) -> Placed:
+    """What a pod fetches by itself, to where it would find its own copy of the input."""
+    place = normalized(path, store.name)
+    items = store.items(place)
+    if not place:
+        items = [i for i in items if i.path.partition("/")[0] not in kept_by_runs(place)]
+    if not items:
+        raise _missing_input(
+            run, source, DataLocation(datastore=store.name, path=path), f"looked for it at {store.url}"
+        )
+    if source.path_on_compute and not PurePosixPath(source.path_on_compute).is_absolute():
+        private = attempt.code / source.path_on_compute
+    inside = str(JOB_INSIDE / private.relative_to(attempt.path).as_posix())
+    start = len(place) + 1 if place else 0
+    found = [
+        Fetched(
+            input=source.name,
+            datastore=store.name,
+            path=item.path,
+            size=item.size,
+            target=inside if item.path == place else f"{inside}/{item.path[start:]}",
+            private=source.mode is DataMode.DOWNLOAD,
+        )
+        for item in items
+    ]
+    return Placed(private, inside, fetched=tuple(found))
 
 
 def _own(attempt: AttemptFolder, source: StepInput, private: Path, in_place: bool) -> Placed:

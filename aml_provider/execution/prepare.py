@@ -21,6 +21,7 @@ from aml_provider.reuse.snapshot import SourceFile, copy_snapshot
 from aml_provider.reuse.sources import code_of
 from aml_provider.runs.binding import StepRun
 from aml_provider.runs.layout import AttemptFolder, write_json
+from aml_provider.spec.models import PythonScript
 from aml_provider.storage.digest_cache import DigestCache
 
 _log = logging.getLogger(__name__)
@@ -33,16 +34,25 @@ class PreparedAttempt:
     :param command: what to start; the runtime in it does the rest.
     :param environment: variables of the process or container itself.
     :param mounts: what a container must see; empty for a step that runs in place.
+    :param fetched: what a pod fetches by itself.
     """
 
     folder: AttemptFolder
     command: tuple[str, ...]
     environment: dict[str, str]
     mounts: tuple[data.Mount, ...] = ()
+    fetched: tuple[data.Fetched, ...] = ()
 
 
 def prepare_attempt(
-    run: StepRun, number: int, go: Go, *, in_place: bool, interpreter: str, variables: dict[str, str]
+    run: StepRun,
+    number: int,
+    go: Go,
+    *,
+    in_place: bool,
+    interpreter: str,
+    variables: dict[str, str],
+    fetches: bool = False,
 ) -> PreparedAttempt:
     """Lay out attempt ``number``: the code, the inputs, places for the outputs, and the job file.
 
@@ -50,15 +60,22 @@ def prepare_attempt(
     :param in_place: the step sees this machine's paths (local); else it sees mounts below ``/mnt/aml``.
     :param interpreter: the Python that runs scripts.
     :param variables: more environment variables for the command, weaker than the environment's own.
+    :param fetches: the step's pod fetches by itself what is in object stores.
     :raises StepError: code or input data is missing; nothing has been started then.
     :raises StepInterruptedError: there is no room for it; likewise.
     """
     with disk_errors(run):
-        return _prepared(run, number, go, in_place, interpreter, variables)
+        return _prepared(run, number, go, in_place, interpreter, variables, fetches)
 
 
 def _prepared(
-    run: StepRun, number: int, go: Go, in_place: bool, interpreter: str, variables: dict[str, str]
+    run: StepRun,
+    number: int,
+    go: Go,
+    in_place: bool,
+    interpreter: str,
+    variables: dict[str, str],
+    fetches: bool,
 ) -> PreparedAttempt:
     attempt = run.folder.attempt(number)
     discard_attempts(run)
@@ -70,7 +87,8 @@ def _prepared(
     if source is None:
         attempt.code.mkdir()
     else:
-        copies = copy_snapshot(run.step.name, source, attempt.code, run.binding.reuse_of(run.step).include)
+        script = run.step.action.script if isinstance(run.step.action, PythonScript) else None
+        copies = copy_snapshot(run.step.name, source, attempt.code, run.binding.reuse_of(run.step).include, script)
     fingerprint = go.fingerprint
     if fingerprint is not None and source is not None and code_of(copies).digest != fingerprint.parts["code"]:
         _log.warning("the code of step %r has just been changed, so its result will not be reused", run.step.name)
@@ -81,7 +99,7 @@ def _prepared(
         for sentence in changed_datasets(run, cache):
             _log.warning("%s", sentence)
     keep_fingerprint(run, attempt, fingerprint, why, replace=go.replaces)
-    inputs = {i.name: data.place_input(run, attempt, i, in_place=in_place) for i in run.step.inputs}
+    inputs = {i.name: data.place_input(run, attempt, i, in_place=in_place, fetches=fetches) for i in run.step.inputs}
     outputs = {o.name: data.place_output(run, attempt, o, in_place=in_place) for o in run.step.outputs}
     runtime = install_runtime(run.binding.store.runtimes)
 
@@ -108,7 +126,11 @@ def _prepared(
             *(p.mount for p in (*inputs.values(), *outputs.values()) if p.mount is not None),
         )
     return PreparedAttempt(
-        attempt, ("/bin/sh", launcher), {"AML_JOB_DIR": str(inside), "AML_PYTHON": interpreter}, mounts
+        attempt,
+        ("/bin/sh", launcher),
+        {"AML_JOB_DIR": str(inside), "AML_PYTHON": interpreter},
+        mounts,
+        tuple(f for p in inputs.values() for f in p.fetched),
     )
 
 

@@ -228,9 +228,10 @@ class StepTask:
         uri = self.binding.workspace.tracking_uri
         return mlflow_variables(run.run_folder.path, self.step.key, uri, same_machine=in_place)
 
-    def prepared_for_container(self, run: StepRun, context: Context) -> PreparedAttempt:
+    def prepared_for_container(self, run: StepRun, context: Context, *, fetches: bool = False) -> PreparedAttempt:
         """Lay out the next attempt of a step that runs in a container of its image.
 
+        :param fetches: the step's pod fetches by itself what is in object stores.
         :raises StepError: there is no image, or code or input data is missing.
         """
         from aml_provider.execution.prepare import prepare_attempt
@@ -251,6 +252,7 @@ class StepTask:
             # Without a name, the launcher takes the Python that the image has.
             interpreter=python.interpreter if python is not None and named else "",
             variables=self.variables(run, in_place=False),
+            fetches=fetches,
         )
 
     def push(self, context: Context, run: StepRun, outputs: Mapping[str, StoredOutput]) -> None:

@@ -18,6 +18,8 @@ from urllib3.exceptions import HTTPError
 from yaml import YAMLError
 
 from aml_provider.operators.base import StepTask
+from aml_provider.operators.kubernetes_carried import CarriedPod, is_carried
+from aml_provider.operators.kubernetes_staging import last_word
 from aml_provider.operators.labels import ATTEMPT_LABEL, OWNER, OWNER_LABEL, STEP_LABEL, labels_of
 from aml_provider.runs.binding import PipelineBinding, StepRun
 from aml_provider.runs.errors import StepError, StepInterruptedError
@@ -34,13 +36,16 @@ if TYPE_CHECKING:
 LONGEST_SECONDS = 7 * 24 * 3600
 # Time for the image and for collecting, beyond the command's own limit.
 DEADLINE_MARGIN_SECONDS = 900
+# The same where the step's data is brought and collected by the pod.
+STAGED_MARGIN_SECONDS = 12 * 3600
 ATTEMPT_KEY = "aml_attempt"
 
 
-class KubernetesStepOperator(StepTask, KubernetesPodOperator):
+class KubernetesStepOperator(StepTask, CarriedPod, KubernetesPodOperator):
     """Runs a step in a pod, and finds it again when the worker was lost.
 
-    No XCom sidecar is used: results come back through the run's folder.
+    No XCom sidecar is used: results come back through the run's folder, or, where the pod does not see that, through
+    an object store.
 
     :param step: the step.
     :param binding: its pipeline on this machine.
@@ -72,7 +77,8 @@ class KubernetesStepOperator(StepTask, KubernetesPodOperator):
             if attempt is None:
                 attempt = self._follow_living(run) or self._prepare(run, context)
                 context["task_state_store"].set(ATTEMPT_KEY, attempt.number)
-                self._until_end(lambda: KubernetesPodOperator.execute(self, context))
+                with self.kept_fresh(run, attempt):
+                    self._until_end(lambda: KubernetesPodOperator.execute(self, context))
             self._conclude(run, attempt, context)
 
     def trigger_reentry(self, context: Context, event: dict[str, Any]) -> None:
@@ -81,9 +87,20 @@ class KubernetesStepOperator(StepTask, KubernetesPodOperator):
         with self.translated_errors(run, context), self._cluster_errors(run):
             attempt = run.folder.attempt(int(str(context["task_state_store"].get(ATTEMPT_KEY))))
             self._label(run, attempt.number)
+            self.carried = (run, attempt) if is_carried(run) else None
             with self.holding(self.held_lease(run, attempt)):
-                self._until_end(lambda: KubernetesPodOperator.trigger_reentry(self, context, event))
+                self._until_end(lambda: self._come_back(context, event))
                 self._conclude(run, attempt, context)
+
+    def _come_back(self, context: Context, event: dict[str, Any]) -> None:
+        from aml_provider.triggers.staged_pod import RENEW
+
+        if event["status"] != RENEW:
+            KubernetesPodOperator.trigger_reentry(self, context, event)
+            return
+        self.renew()
+        self.pod = self.hook.get_pod(event["name"], event["namespace"])
+        self.invoke_defer_method(context=context)
 
     # --- which attempt ------------------------------------------------------------------------------------------
 
@@ -93,6 +110,8 @@ class KubernetesStepOperator(StepTask, KubernetesPodOperator):
         if not isinstance(number, int):
             return None
         attempt = run.folder.attempt(number)
+        if is_carried(run) and attempt.path.is_dir():
+            self.receive(run, attempt)
         if attempt.finished_report() is None:
             return None
         self.log.info("Attempt %s ended while no worker followed it", number)
@@ -116,18 +135,29 @@ class KubernetesStepOperator(StepTask, KubernetesPodOperator):
         return sorted(pods, key=lambda p: p.metadata.creation_timestamp, reverse=True)
 
     def _prepare(self, run: StepRun, context: Context) -> AttemptFolder:
-        for pod in self._pods(run):
-            self.pod_manager.delete_pod(pod)
-        prepared = self.prepared_for_container(run, context)
+        self._remove_pods(run)
+        carried = is_carried(run)
+        if carried:
+            # The store may be of no use for this, which is known before anything is laid out.
+            self.clear_carried(run)
+        prepared = self.prepared_for_container(run, context, fetches=carried)
         self.image = self.image_to_start
         self._configure(run, prepared)
+        if carried:
+            self.send(run, prepared)
         return prepared.folder
 
     def abandon_earlier(self, run: StepRun) -> None:
         """Remove pods of earlier attempts."""
         with self._cluster_errors(run):
-            for pod in self._pods(run):
+            self._remove_pods(run)
+
+    def _remove_pods(self, run: StepRun) -> None:
+        for pod in self._pods(run):
+            if pod.metadata.deletion_timestamp is None:
                 self.pod_manager.delete_pod(pod)
+            if is_carried(run):
+                self.order_secret(pod.metadata.name).delete()
 
     # --- the pod ------------------------------------------------------------------------------------------------
 
@@ -154,17 +184,20 @@ class KubernetesStepOperator(StepTask, KubernetesPodOperator):
             limits[compute.gpu_resource] = str(compute.gpus)
         self.container_resources = k8s.V1ResourceRequirements(limits=limits, requests=dict(limits)) if limits else None
         self.security_context = k8s.V1PodSecurityContext(run_as_user=os.getuid(), run_as_group=os.getgid())
-        names = sorted({m.datastore for m in prepared.mounts})
+        if compute.settings.network == "host":
+            self.hostnetwork, self.dnspolicy = True, "ClusterFirstWithHostNet"
+        # Files that are carried are in a volume of the pod's own.
+        mounts = () if is_carried(run) else prepared.mounts
+        names = sorted({m.datastore for m in mounts})
         self.volumes = [self._volume(run, datastore, f"datastore-{n}") for n, datastore in enumerate(names)]
-        self.volume_mounts = [
-            self._volume_mount(run, m, f"datastore-{names.index(m.datastore)}") for m in prepared.mounts
-        ]
+        self.volume_mounts = [self._volume_mount(run, m, f"datastore-{names.index(m.datastore)}") for m in mounts]
         if self.step.environment is not None and self.step.environment.shm_size:
             memory = k8s.V1EmptyDirVolumeSource(medium="Memory", size_limit=_quantity(self.step.environment.shm_size))
             self.volumes.append(k8s.V1Volume(name="shm", empty_dir=memory))
             self.volume_mounts.append(k8s.V1VolumeMount(name="shm", mount_path="/dev/shm"))
         limit = timeout_seconds(run)
-        self.active_deadline_seconds = limit + DEADLINE_MARGIN_SECONDS if limit else LONGEST_SECONDS
+        margin = STAGED_MARGIN_SECONDS if is_carried(run) else DEADLINE_MARGIN_SECONDS
+        self.active_deadline_seconds = min(limit + margin, LONGEST_SECONDS) if limit else LONGEST_SECONDS
 
     def _volume(self, run: StepRun, datastore: str, name: str) -> k8s.V1Volume:
         volume = run.compute.settings.volumes.get(datastore)
@@ -209,6 +242,11 @@ class KubernetesStepOperator(StepTask, KubernetesPodOperator):
     def _conclude(self, run: StepRun, attempt: AttemptFolder, context: Context) -> None:
         from aml_provider.execution.outcome import conclude
 
+        if is_carried(run) and not self.killed:
+            # Should this fail, the next try finds it where it is now.
+            word = None if self.receive(run, attempt) else last_word(self._last_seen)
+            if word:
+                self._how_it_ended = f"its files could not be carried: {word.rstrip('.')}"
         try:
             if self.killed:
                 raise self.stopped(run, attempt)
@@ -216,9 +254,10 @@ class KubernetesStepOperator(StepTask, KubernetesPodOperator):
             outputs = conclude(run, attempt, self._how_it_ended, memory_ran_out=oom)
         finally:
             context["task_state_store"].delete(ATTEMPT_KEY)
-            for pod in self._pods(run):
-                if pod.metadata.deletion_timestamp is None:
-                    self.pod_manager.delete_pod(pod)
+            self._remove_pods(run)
+            if is_carried(run):
+                self.order_secret(f"{run.step_run_id}-{attempt.number}").delete()
+                self.clear_carried(run, attempt.number)
         self.push(context, run, outputs)
 
     def on_kill(self) -> None:
@@ -276,7 +315,7 @@ def _start_problem(pod: k8s.V1Pod | None) -> str | None:
     """Why a pod that is not running will not run, and what to do; ``None`` for other pods."""
     if pod is None or pod.status is None:
         return None
-    for status in pod.status.container_statuses or []:
+    for status in [*(pod.status.init_container_statuses or []), *(pod.status.container_statuses or [])]:
         waiting = status.state.waiting if status.state else None
         if waiting and waiting.reason not in ("ContainerCreating", "PodInitializing"):
             why = ", ".join(part.rstrip(".") for part in (waiting.reason, waiting.message) if part)
@@ -296,7 +335,9 @@ def _pod_reason(pod: k8s.V1Pod | None) -> str | None:
         return None
     if pod.status.reason:
         return str(pod.status.reason)
-    for status in pod.status.container_statuses or []:
+    # Of several containers, one that failed tells why.
+    statuses = pod.status.container_statuses or []
+    for status in sorted(statuses, key=lambda s: not (s.state and s.state.terminated and s.state.terminated.exit_code)):
         if status.state and status.state.terminated:
             ended = status.state.terminated
             return f"{ended.reason or 'ended'}, exit code {ended.exit_code}"

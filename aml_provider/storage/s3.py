@@ -63,6 +63,9 @@ def filesystem(found: dict[str, Any]) -> Any:
     from s3fs import S3FileSystem
 
     config = {"max_pool_connections": 64, **found.get("config_kwargs", {})}
+    if not found.get("anon"):
+        # Botocore still signs addresses for others in an older way, which many stores and regions do not take.
+        config.setdefault("signature_version", "s3v4")
     return S3FileSystem(**{**found, "config_kwargs": config}, skip_instance_cache=True, use_listings_cache=False)
 
 

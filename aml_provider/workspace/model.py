@@ -189,7 +189,7 @@ class ComputeSettings(Section):
     :param environment: variables for every step; a step's own environment wins.
     :param reuse_as: a name for what steps find there (Python, packages, image). Targets with the same name are
         declared to be equal: what a step computed on one of them is reused on the others.
-    :param network: Docker network mode.
+    :param network: Docker network mode; of Kubernetes only ``host``: pods use their node's network.
     :param docker_url: Docker daemon, default ``DOCKER_HOST`` or the local socket.
     :param docker_conn_id: Airflow connection of a private registry.
     :param namespace: Kubernetes namespace of the pods; default ``default``.
@@ -203,6 +203,11 @@ class ComputeSettings(Section):
     :param kubernetes_conn_id: Airflow connection of the cluster; without it ``config_file``, else in-cluster.
     :param volumes: datastore name -> where pods find its root; a local datastore that is not listed is expected
         at the same path on every node.
+    :param shared_volume: whether pods see the datastores that are folders, as ``volumes`` says; default true. Without,
+        a step's files travel through an object store.
+    :param staging_datastore: that object store, a datastore; default: the pipeline's default datastore.
+    :param staging_image: image with Python 3.8 or newer and ``sh`` that carries the files in the pod; default
+        ``python:3.11-slim``.
     :param deferrable: wait for pods in Airflow's triggerer instead of holding a worker; default true.
     :param startup_timeout_seconds: how long a pod may take to start; default 600.
     """
@@ -234,6 +239,9 @@ class ComputeSettings(Section):
     context: str | None = None
     kubernetes_conn_id: str | None = None
     volumes: dict[str, VolumeConfig] = Field(default_factory=dict)
+    shared_volume: bool | None = None
+    staging_datastore: str | None = Field(default=None, min_length=1)
+    staging_image: str | None = Field(default=None, min_length=1)
     deferrable: bool | None = None
     startup_timeout_seconds: int | None = Field(default=None, gt=0)
 
