@@ -12,12 +12,21 @@ class Overwrite(str, Enum):
 
     ``always``: it is replaced. ``different``: it is replaced unless it is identical. ``never``: it stays.
     ``fail``: nothing is moved when there is one that is not identical.
+
+    A table that is there is replaced by a whole new one (``always``, ``different``, or ``replace``), stays (``never``,
+    or ``skip``), or gets the rows besides its own (``append``). With ``fail``, nothing is moved when there is one.
     """
 
     ALWAYS = "always"
     DIFFERENT = "different"
     NEVER = "never"
     FAIL = "fail"
+    APPEND = "append"
+
+    @classmethod
+    def _missing_(cls, value: object) -> Overwrite | None:
+        """The words that people use of tables."""
+        return {"replace": cls.ALWAYS, "skip": cls.NEVER}.get(str(value))
 
 
 class Verify(str, Enum):
