@@ -222,9 +222,9 @@ class Carrier:
             for key, output in self._outputs():
                 if key in receipt["archives"]:
                     with self._output_errors(output):
-                        self._extract(attempt, store, key, receipt, come / key)
+                        self._extract(attempt, store, key, receipt, come / key, f", output {output.name!r}")
                         _place(come / key / _DATA, data.staged_path(self.run, attempt, output))
-            self._extract(attempt, store, JOB, receipt, come / JOB)
+            self._extract(attempt, store, JOB, receipt, come / JOB, "")
             found = come / JOB / JOB
             for name in ("events.jsonl", "logs", "artifacts", "report.json"):
                 if os.path.lexists(found / name):
@@ -232,7 +232,9 @@ class Carrier:
             remove(come)
             return True
 
-    def _extract(self, attempt: AttemptFolder, store: Store, key: str, receipt: dict[str, Any], target: Path) -> None:
+    def _extract(
+        self, attempt: AttemptFolder, store: Store, key: str, receipt: dict[str, Any], target: Path, what: str
+    ) -> None:
         target.mkdir(parents=True)
         parts = _Parts(store, _parts(self.folder(attempt.number), key), receipt["archives"][key], target)
         try:
@@ -243,7 +245,7 @@ class Carrier:
             # The step has to run again: nothing of this is any good.
             self.clear(attempt.number)
             raise StepInterruptedError(
-                f"step {self.run.step.name!r}, attempt {attempt.number}: what its pod left in datastore {store.name!r} "
+                f"step {self.run.step.name!r}{what}, attempt {attempt.number}: what its pod left in datastore {store.name!r} "
                 f"has been damaged ({error}), so it does not count as done."
             ) from None
 

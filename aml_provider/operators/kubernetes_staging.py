@@ -28,6 +28,9 @@ _ORDER = "aml-order"
 # The step waits at the first command for who collects, and is seen to live while the pipe is open.
 _STEP = 'exec 9>{base}/{life} && : >{base}/{begun} && exec "$@"'
 
+# What container engines say of a command that the image does not have.
+_CANNOT_RUN = ("ContainerCannotRun", "StartError", "RunContainerError")
+
 
 class SecretRefusedError(AmlError):
     """The cluster lets Airflow make no secrets."""
@@ -140,6 +143,13 @@ def last_word(pod: k8s.V1Pod | None) -> str | None:
         return None
     for status in [*(pod.status.init_container_statuses or []), *(pod.status.container_statuses or [])]:
         ended = status.state.terminated if status.state else None
-        if status.name != STEP_CONTAINER and ended and ended.exit_code and ended.message:
-            return str(ended.message).strip()
+        if status.name == STEP_CONTAINER or not ended or not ended.exit_code:
+            continue
+        if ended.reason in _CANNOT_RUN:
+            why = str(ended.message or ended.reason).strip().rstrip(".")
+            return (
+                f"image {status.image!r} is of no use for that ({why}); it needs Python 3.8 or newer as python3. "
+                "Correct staging_image in the workspace file."
+            )
+        return str(ended.message or f"{ended.reason}, exit code {ended.exit_code}").strip()
     return None
