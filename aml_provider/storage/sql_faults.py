@@ -45,9 +45,11 @@ _TEXTS = (
     (r"readonly database|attempt to write", Reason.FORBIDDEN),
     (r"disk is full|No space left", Reason.FULL),
     (
-        r"connection (failed|refused|reset|timeout|is lost)|server closed the connection|could not (connect|translate)|"
-        r"failed to resolve|terminating connection|connection is bad|lost connection|consuming input failed|"
-        r"the connection is closed|SSL .*closed",
+        (
+            r"connection (failed|refused|reset|timeout|is (lost|bad))|the connection is closed|lost connection|"
+            r"server closed the connection|terminating connection|consuming input failed|SSL .*closed|"
+            r"could not (connect|translate)|failed to resolve"
+        ),
         Reason.UNREACHABLE,
     ),
 )

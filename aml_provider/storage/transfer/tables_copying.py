@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 
 _NUMERIC = 1700
 _BYTES = 17
-_BLOCK_BYTES = 4 << 20
+_BATCH_BYTES = 2 << 20
 #: Told how many rows there are by now.
 Count = Callable[[int], None]
 
@@ -45,7 +44,7 @@ def copied(connection: Connection, query: str, path: Path, timeout_seconds: floa
             driver.cursor() as cursor,
             cursor.copy(f"COPY (\n{query}\n) TO STDOUT (FORMAT csv)") as copy,
         ):
-            for batch in columns.batches(_Stream(copy, arrived)):
+            for batch in columns.batches(_heard(copy, arrived)):
                 spool.add_batch(columns.seen(batch))
                 count(spool.rows)
     spool.settle(columns.settled())
@@ -72,8 +71,20 @@ class _Columns:
                     self._open[name] = Guess()
             self.known.append(type or pa.string())
 
-    def batches(self, stream: io.RawIOBase) -> Iterator[Any]:
-        """The rows that are in the text, as record batches."""
+    def batches(self, rows: Iterable[Any]) -> Iterator[Any]:
+        """Rows that are text, as record batches."""
+        held: list[bytes] = []
+        size = 0
+        for row in rows:
+            held.append(bytes(row))
+            size += len(row)
+            if size >= _BATCH_BYTES:
+                yield from self._parsed(b"".join(held))
+                held, size = [], 0
+        if held:
+            yield from self._parsed(b"".join(held))
+
+    def _parsed(self, text: bytes) -> list[Any]:
         pa = library()
         from pyarrow import csv
 
@@ -91,20 +102,16 @@ class _Columns:
         )
         # One column's missing value is an empty line.
         parse = csv.ParseOptions(newlines_in_values=True, ignore_empty_lines=False)
-        read = csv.ReadOptions(column_names=self.names, block_size=_BLOCK_BYTES, use_threads=False)
-        # The database sends row by row, and pyarrow takes what it gets at once for a block.
-        source = pa.PythonFile(io.BufferedReader(stream, _BLOCK_BYTES), "r")
+        # All of it is one block: a row may be as long as it likes.
+        read = csv.ReadOptions(column_names=self.names, block_size=len(text) + 1, use_threads=False)
         try:
-            yield from csv.open_csv(source, read, parse, convert)
+            made: list[Any] = csv.read_csv(pa.BufferReader(text), read, parse, convert).to_batches()
         except pa.ArrowInvalid as error:
             said = str(error).strip().splitlines()[0].rstrip(". ")
-            if said.startswith("Empty CSV"):
-                return
-            if "straddling" in said:
-                said = f"a row has more than {_BLOCK_BYTES >> 20} MiB"
             raise TransferError(
-                f"a value cannot be kept in a file: {said}; make another type of it in a query."
+                f"a value cannot be kept in a file: {said}; make another type of it, in a query."
             ) from error
+        return made
 
     def seen(self, batch: Any) -> Any:
         """The batch in the types of its columns."""
@@ -129,26 +136,12 @@ class _Columns:
         return found
 
 
-class _Stream(io.RawIOBase):
-    """What a COPY sends, to be read like a file."""
-
-    def __init__(self, copy: Any, arrived: Callable[[], None]) -> None:
-        super().__init__()
-        self._copy = copy
-        self._arrived = arrived
-        self._left = memoryview(b"")
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        if not self._left:
-            self._left = memoryview(self._copy.read())
-            self._arrived()
-        count = min(len(buffer), len(self._left))
-        buffer[:count] = self._left[:count]
-        self._left = self._left[count:]
-        return count
+def _heard(rows: Iterable[Any], arrived: Callable[[], None]) -> Iterator[Any]:
+    """The same rows; the first of them, or their end, is told."""
+    for row in rows:
+        arrived()
+        yield row
+    arrived()
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv as csv_module
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,9 @@ from .tables_types import library, no_place
 _SUFFIXES = {".csv": "csv", ".parquet": "parquet", ".pq": "parquet"}
 #: Rows that are read at once from Parquet, and about how many bytes a group of rows there has.
 _ROWS = 8_192
-_GROUP_BYTES = 16 << 20
-_BLOCK_BYTES = 4 << 20
+_GROUP_BYTES = 8 << 20
+# pyarrow reads 32 of them ahead. The later one is for files in which a row is longer than that.
+_BLOCK_BYTES = (512 << 10, 16 << 20)
 
 
 def format_of(path: str) -> str | None:
@@ -113,32 +115,37 @@ class CsvFile:
         )
         # In a file of one column, an empty line is a missing value.
         parse = csv.ParseOptions(newlines_in_values=True, ignore_empty_lines=len(self.names) > 1)
-        try:
-            # Threads would read ahead, and hold what they have read.
-            read = csv.ReadOptions(block_size=_BLOCK_BYTES, use_threads=False)
-            with csv.open_csv(self._path, read, parse, convert) as reader:
-                yield from reader
-        except pa.ArrowInvalid as error:
-            raise self._unreadable(error) from error
+        done = 0
+        for size in _BLOCK_BYTES:
+            skip = done
+            try:
+                read = csv.ReadOptions(block_size=size, use_threads=False)
+                with csv.open_csv(self._path, read, parse, convert) as reader:
+                    for batch in reader:
+                        new = batch.slice(min(skip, batch.num_rows))
+                        skip -= batch.num_rows - new.num_rows
+                        done += new.num_rows
+                        yield new
+                return
+            except pa.ArrowInvalid as error:
+                if "straddling" not in str(error) or size == _BLOCK_BYTES[-1]:
+                    raise self._unreadable(error) from error
 
     def _names(self) -> list[str]:
-        pa = library()
-        from pyarrow import csv
-
-        parse = csv.ParseOptions(newlines_in_values=True)
         try:
-            read = csv.ReadOptions(block_size=_BLOCK_BYTES, use_threads=False)
-            with csv.open_csv(self._path, read, parse) as reader:
-                names = list(reader.schema.names)
-        except pa.ArrowInvalid as error:
+            with self._path.open(encoding="utf-8-sig", newline="") as file:
+                names = next(csv_module.reader(file), [])
+        except (UnicodeError, csv_module.Error) as error:
             raise self._unreadable(error) from error
+        if not names:
+            raise self._unreadable(ValueError("it is empty"))
         check_names(names, self._shown)
         return names
 
     def _unreadable(self, error: Exception) -> TransferError:
         said = str(error).strip().splitlines()[0].rstrip(". ")
         if "straddling" in said:
-            said = f"a row is longer than {_BLOCK_BYTES >> 20} MiB"
+            said = f"a row is longer than {_BLOCK_BYTES[-1] >> 20} MiB"
         return TransferError(f"file {self._shown!r} cannot be read as CSV in UTF-8 with a line of names: {said}.")
 
 
