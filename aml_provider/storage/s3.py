@@ -62,7 +62,8 @@ def filesystem(found: dict[str, Any]) -> Any:
     """The file system for :func:`options`."""
     from s3fs import S3FileSystem
 
-    config = {"max_pool_connections": 64, **found.get("config_kwargs", {})}
+    # Stores that put a big object together say nothing for long; s3fs waits 15 s.
+    config = {"max_pool_connections": 64, "read_timeout": 60, **found.get("config_kwargs", {})}
     if not found.get("anon"):
         # Botocore still signs addresses for others in an older way, which many stores and regions do not take.
         config.setdefault("signature_version", "s3v4")

@@ -252,6 +252,32 @@ def test_what_always_arrives_damaged_replaces_nothing(
 
 @pytest.mark.stores
 @pytest.mark.usefixtures("small_parts")
+def test_an_object_that_was_put_together_is_there_although_the_answer_was_lost(
+    make: Make, move: Move, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost = []
+
+    def sent(data: bytes) -> bytes:
+        if data.startswith(b"POST") and b"?uploadId=" in data and not lost:
+            lost.append(data)
+            wire.cut_after(0)
+        return data
+
+    with stores.wire(PORTS["s3"], sent) as wire:
+        source, end = make("local"), make("s3")
+        extra = {"endpoint_url": _url("s3", wire.port)}
+        stores.set_connection(monkeypatch, "my_s3", stores.connection("s3", extra=extra))
+        source.write("big", content(1, BIG))
+
+        summary = move(source, "big", end, "big")
+
+        assert lost
+        assert summary.bytes == BIG
+        assert end.read("big") == content(1, BIG)
+
+
+@pytest.mark.stores
+@pytest.mark.usefixtures("small_parts")
 @pytest.mark.parametrize("wired", stores.some(["s3", "azure", "sftp"], ["s3"]), indirect=True)
 @pytest.mark.parametrize("way", ["up", "down"])
 def test_a_network_that_is_cut_in_the_middle(
