@@ -245,8 +245,8 @@ class Carrier:
             # The step has to run again: nothing of this is any good.
             self.clear(attempt.number)
             raise StepInterruptedError(
-                f"step {self.run.step.name!r}{what}, attempt {attempt.number}: what its pod left in datastore {store.name!r} "
-                f"has been damaged ({error}), so it does not count as done."
+                f"step {self.run.step.name!r}{what}, attempt {attempt.number}: what its pod left in datastore "
+                f"{store.name!r} has been damaged ({error}), so it does not count as done."
             ) from None
 
     @contextmanager
@@ -325,9 +325,16 @@ def _add(archive: tarfile.TarFile, mount: data.Mount, inside: str) -> None:
             info.mode &= ~0o222
         return info
 
-    # Names of one file are files of their own there.
-    archive.inodes = {}  # type: ignore[attr-defined]
+    # Kept copies have several names, each of which is a file of its own there.
+    archive.inodes = _Forgetful()  # type: ignore[attr-defined]
     archive.add(mount.source, inside, filter=shown)
+
+
+class _Forgetful(dict[Any, Any]):
+    """Of files that have been seen, remembers none."""
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        """Leave it as it is."""
 
 
 class _DamagedError(Exception):

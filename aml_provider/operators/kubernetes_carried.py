@@ -98,7 +98,14 @@ class CarriedPod(KubernetesPodOperator):
             return
         from aml_provider.execution.carrying import Carrier
 
-        with _Regularly([(JOURNAL_SECONDS, lambda: Carrier(run).journal(attempt)), (RENEW_SECONDS, self.renew)]):
+        carrier = Carrier(run)
+
+        def look() -> None:
+            carrier.journal(attempt)
+            # What the step itself would do where it sees the file.
+            attempt.heartbeat.write_text(str(time.time()))
+
+        with _Regularly([(JOURNAL_SECONDS, look), (RENEW_SECONDS, self.renew)]):
             yield
 
     # --- Airflow's operator ---------------------------------------------------------------------------------------

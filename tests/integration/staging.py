@@ -6,6 +6,7 @@ import base64
 import contextlib
 import json
 import subprocess
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,6 @@ from kubernetes.client.exceptions import ApiException
 from .machine import NAMESPACE, eventually
 from .server import aml
 
-ACCOUNT = "aml-staged-pods"
 RULES = [
     {"apiGroups": [""], "resources": ["pods"], "verbs": ["create", "get", "list", "watch", "patch", "delete"]},
     {"apiGroups": [""], "resources": ["pods/log"], "verbs": ["get"]},
@@ -29,36 +29,32 @@ RULES = [
 @contextlib.contextmanager
 def account(admin: Path, folder: Path) -> Iterator[Path]:
     """A kubeconfig of an account that may do what the documentation says, and no more."""
+    name = f"aml-tests-{uuid.uuid4().hex[:8]}"
     connection = config.new_client_from_config(str(admin))
     core, rights = client.CoreV1Api(connection), client.RbacAuthorizationV1Api(connection)
-    named = client.V1ObjectMeta(name=ACCOUNT)
-    subject = {"kind": "ServiceAccount", "name": ACCOUNT, "namespace": NAMESPACE}
-    reference = {"kind": "Role", "name": ACCOUNT, "apiGroup": "rbac.authorization.k8s.io"}
-    _remove(core, rights)
-    core.create_namespaced_service_account(NAMESPACE, client.V1ServiceAccount(metadata=named))
-    rights.create_namespaced_role(NAMESPACE, {"metadata": {"name": ACCOUNT}, "rules": RULES})
-    binding = {"metadata": {"name": ACCOUNT}, "subjects": [subject], "roleRef": reference}
-    rights.create_namespaced_role_binding(NAMESPACE, binding)
-    secrets = eventually(
-        "the account has a token", lambda: core.read_namespaced_service_account(ACCOUNT, NAMESPACE).secrets
-    )
-    token = core.read_namespaced_secret(secrets[0].name, NAMESPACE).data["token"]
-    known = yaml.safe_load(admin.read_text())
-    for user in known["users"]:
-        user["user"] = {"token": base64.b64decode(token).decode()}
-    (folder / "kubeconfig").write_text(yaml.safe_dump(known))
-    yield folder / "kubeconfig"
-    _remove(core, rights)
-
-
-def _remove(core: client.CoreV1Api, rights: client.RbacAuthorizationV1Api) -> None:
-    for delete in (
-        rights.delete_namespaced_role_binding,
-        rights.delete_namespaced_role,
-        core.delete_namespaced_service_account,
-    ):
-        with contextlib.suppress(ApiException):
-            delete(ACCOUNT, NAMESPACE)
+    subject = {"kind": "ServiceAccount", "name": name, "namespace": NAMESPACE}
+    reference = {"kind": "Role", "name": name, "apiGroup": "rbac.authorization.k8s.io"}
+    metadata = {"name": name}
+    core.create_namespaced_service_account(NAMESPACE, {"metadata": metadata})
+    try:
+        rights.create_namespaced_role(NAMESPACE, {"metadata": metadata, "rules": RULES})
+        binding = {"metadata": metadata, "subjects": [subject], "roleRef": reference}
+        rights.create_namespaced_role_binding(NAMESPACE, binding)
+        secrets = eventually("a token", lambda: core.read_namespaced_service_account(name, NAMESPACE).secrets)
+        token = core.read_namespaced_secret(secrets[0].name, NAMESPACE).data["token"]
+        known = yaml.safe_load(admin.read_text())
+        for user in known["users"]:
+            user["user"] = {"token": base64.b64decode(token).decode()}
+        (folder / "kubeconfig").write_text(yaml.safe_dump(known))
+        yield folder / "kubeconfig"
+    finally:
+        for delete in (
+            rights.delete_namespaced_role_binding,
+            rights.delete_namespaced_role,
+            core.delete_namespaced_service_account,
+        ):
+            with contextlib.suppress(ApiException):
+                delete(name, NAMESPACE)
 
 
 class Project:

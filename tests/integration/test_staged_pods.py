@@ -72,6 +72,8 @@ DIGITS = (
 store.upload("raw", target_path="raw files", overwrite=True)
 raw = Dataset.File.from_files((store, "raw files/**")).as_named_input("raw").as_mount()
 single = Dataset.File.from_files((store, "raw files/one.csv")).as_named_input("single").as_download()
+several = Dataset.File.from_files([(store, "raw files/one.csv"), (store, "raw files/sub/*.csv")])
+one, other = several.as_named_input("one").as_mount(), several.as_named_input("other").as_mount()
 folder = Dataset.File.from_files((shared, "words")).as_named_input("words").as_mount()
 table = OutputFileDatasetConfig("table", destination=(store, "tables/{run-id}")).register_on_complete("table")
 kept = OutputFileDatasetConfig("kept", destination=(shared, "kept/{run-id}"))
@@ -79,7 +81,8 @@ model = PipelineData("model", datastore=store)
 beside = PipelineData("beside", datastore=store, output_path_on_compute="made/here")
 counted = PipelineData("counted", datastore=store)
 prepare = PythonScriptStep("prepare.py", name="prepare",
-    arguments=["--raw", raw, "--single", single, "--words", folder, "--table", table, "--kept", kept], **options)
+    arguments=["--raw", raw, "--single", single, "--words", folder, "--one", one,
+               "--other", other, "--table", table, "--kept", kept], **options)
 train = PythonScriptStep("train.py", name="train",
     arguments=["--table", table.as_input("table").as_download(), "--model", model, "--beside", beside],
     outputs=[model, beside], **options)
@@ -93,13 +96,15 @@ submit(prepare, train, count)
 PREPARE = """
 import argparse, os, pathlib, sys
 parser = argparse.ArgumentParser()
-for name in ("raw", "single", "words", "table", "kept"):
+for name in ("raw", "single", "words", "one", "other", "table", "kept"):
     parser.add_argument("--" + name)
 given = parser.parse_args()
 from azureml.core import Run
 run = Run.get_context()
 assert run.input_datasets["raw"] == given.raw
 files = sorted(p for p in pathlib.Path(given.raw).rglob("*") if p.is_file())
+same = [sorted(p.read_text() for p in pathlib.Path(f).rglob("*.csv")) for f in (given.raw, given.one, given.other)]
+assert same[0] and same[0] == same[1] == same[2], same
 single = pathlib.Path(given.single)
 single.write_text(single.read_text() + "a downloaded input is the step's own")
 (pathlib.Path(given.table) / "all.csv").write_text("".join(p.read_text() for p in files))

@@ -1,0 +1,146 @@
+"""Pods that share no volume with the worker outlive it all the same, are stopped with their task, and leave nothing."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from kubernetes import client, config
+
+from tests.stores import Place, connection, place
+
+from .machine import NAMESPACE, OWNER, eventually, pods
+from .server import FINAL, Run, Server, free_port, kill_runner
+from .staging import account
+
+pytestmark = [
+    pytest.mark.airflow,
+    pytest.mark.kubernetes,
+    pytest.mark.stores,
+    pytest.mark.filterwarnings("ignore::urllib3.exceptions.InsecureRequestWarning"),
+]
+HERE = Path(__file__).parent
+STEPS = ("watched", "deferred")
+WORKSPACE = """
+name: apart
+state: STATE
+default_kind: kubernetes
+airflow: {url: 'http://127.0.0.1:PORT'}
+datastores: {blobs: {url: 'URL', conn_id: my_s3}}
+kubernetes:
+  shared_volume: false
+  staging_datastore: blobs
+  image: 'testbed/python:3.11'
+  staging_image: 'testbed/python:3.11'
+  network: host
+  namespace: ml
+  image_pull_policy: Never
+  config_file: KUBECONFIG
+  retry_delay_seconds: 1
+compute: {watched: {deferrable: false}, deferred: {deferrable: true}}
+reuse: {trusted_images: ['testbed/*'], lease_seconds: 5}
+"""
+
+
+@dataclass
+class Apart:
+    """An Airflow whose cluster sees none of its files, and the bucket between them."""
+
+    server: Server
+    bucket: Place
+    admin: Path
+
+    def start(self, gate: str) -> Run:
+        bucket, _, root = self.bucket.url.partition("://")[2].partition("/")
+        endpoint = connection("s3")["extra"]["endpoint_url"]
+        return self.server.trigger("carried", gate=f"{endpoint}/{bucket}/{quote(root)}/{gate}")
+
+    def held(self, run: Run) -> dict[str, list[str]]:
+        """The pods of a run's steps."""
+        found = {step: pods(self.server.kubeconfig, run.step_run_id(step)) for step in STEPS}
+        return {step: [p.metadata.uid for p in those if p.status.phase == "Running"] for step, those in found.items()}
+
+    def left(self, run: Run) -> list[Any]:
+        """What there is of a run in the cluster and on the way to it."""
+        core = client.CoreV1Api(config.new_client_from_config(str(self.admin)))
+        secrets = core.list_namespaced_secret(NAMESPACE, label_selector=OWNER).items
+        ids = [run.step_run_id(step) for step in STEPS]
+        names = [s.metadata.name for s in secrets if s.metadata.name.rpartition("-")[0] in ids]
+        names += [p.metadata.name for step in ids for p in pods(self.server.kubeconfig, step)]
+        return names + [n for n in self.bucket.names() if n.startswith(".aml/pods/") and n.split("/")[2] in ids]
+
+    def await_held(self, run: Run) -> None:
+        def holding() -> bool:
+            assert run.state() not in FINAL, run.states()
+            if any(run.task(step)["state"] not in ("running", "deferred") for step in STEPS):
+                return False
+            alive = run.step("deferred").attempt(1).heartbeat.exists()
+            return alive and all(self.held(run).values()) and "tick 3" in run.log("watched")
+
+        eventually("the steps are under way", holding, every=0.5)
+
+
+@pytest.fixture(scope="module")
+def apart(tmp_path_factory: pytest.TempPathFactory, testbed_home: Path) -> Iterator[Apart]:
+    folder, admin, port = tmp_path_factory.mktemp("apart"), testbed_home / "kubeconfig", free_port()
+    shutil.copytree(HERE / "dags_apart", folder / "dags", ignore=shutil.ignore_patterns("__pycache__"))
+    with pytest.MonkeyPatch.context() as patch, place("s3", folder, patch) as bucket, account(admin, folder) as own:
+        text = WORKSPACE.replace("STATE", str(folder / "state")).replace("PORT", str(port)).replace("URL", bucket.url)
+        (folder / "workspace.yaml").write_text(text.replace("KUBECONFIG", str(own)))
+        server = Server(folder / "home", folder / "dags", folder / "workspace.yaml", port, own)
+        try:
+            server.start()
+            server.ready({"carried"})
+            known = connection("s3")
+            known["extra"] = json.dumps(known["extra"])
+            server.api.post("connections", {"connection_id": "my_s3", **known})
+            assert server.aml("pools").returncode == 0
+            yield Apart(server, bucket, admin)
+        finally:
+            server.stop()
+
+
+def test_the_retry_follows_the_pod_and_takes_what_it_leaves(apart: Apart) -> None:
+    run = apart.start("gate")
+    apart.await_held(run)
+    before = apart.held(run)
+    shown = [str(p.to_dict()) for step in STEPS for p in pods(apart.server.kubeconfig, run.step_run_id(step))]
+    assert not [text for text in [*shown, *(run.log(step) for step in STEPS)] if "Signature" in text]
+    watched = run.step("watched").attempt(1)
+    eventually(
+        "metrics are seen while the step runs",
+        lambda: watched.events.exists() and "begun" in watched.events.read_text(),
+    )
+    kill_runner(run, "watched")
+    eventually("it is tried again", lambda: run.task("watched")["try_number"] == 2 and "tick" in run.log("watched", 2))
+    assert apart.held(run) == before
+    assert not list((apart.server.store / "held").glob("*")), "nothing half written is seen"
+    apart.bucket.write("gate", b"open")
+    assert run.wait() == "success", [run.log(step) for step in STEPS]
+    for step in STEPS:
+        attempts = run.step(step).attempts()
+        assert [a.number for a in attempts] == [1]
+        log = attempts[0].log.read_text()
+        ticks = [int(n) for n in re.findall(r"^tick (\d+)$", log, re.MULTILINE)]
+        assert ticks == list(range(1, ticks[-1] + 1))
+        assert (run.step(step).result() or {})["metrics"] == {"begun": 1, "ticks": ticks[-1]}
+        held = apart.server.store / run.xcom(step)["held"]["path"]
+        assert (held / "second").read_text() == f"{ticks[-1]} ticks\n"
+    assert "end" in run.log("deferred")
+    eventually("nothing is left", lambda: not apart.left(run))
+
+
+def test_a_cancelled_run_leaves_nothing(apart: Apart) -> None:
+    run = apart.start("closed")
+    apart.await_held(run)
+    assert len(apart.left(run)) >= 2 * len(STEPS)
+    run.cancel()
+    eventually("nothing is left", lambda: not apart.left(run))
+    assert not list((apart.server.store / "held").glob(f"{run.step_run_id('watched')}*"))
