@@ -141,6 +141,9 @@ MODULES: dict[str, dict[str, str]] = {
     "azureml.data.azure_data_lake_datastore": _from(
         "datastore_lake", "AbstractADLSDatastore", "AzureDataLakeDatastore", "AzureDataLakeGen2Datastore"
     ),
+    "azureml.data.azure_my_sql_datastore": _from("datastore_sql", "AzureMySqlDatastore"),
+    "azureml.data.azure_postgre_sql_datastore": _from("datastore_sql", "AzurePostgreSqlDatastore"),
+    "azureml.data.azure_sql_database_datastore": _from("datastore_sql", "AzureSqlDatabaseDatastore"),
     "azureml.data.azure_storage_datastore": _STORAGE,
     "azureml.data.dbfs_datastore": _from("datastore_lake", "DBFSDatastore"),
     "azureml.data.hdfs_datastore": _from("datastore_lake", "HDFSDatastore"),
@@ -151,6 +154,7 @@ MODULES: dict[str, dict[str, str]] = {
     "azureml.data.dataset_type_definitions": _from("dataset_types", "PromoteHeadersBehavior"),
     "azureml.data.file_dataset": _from("datasets", "FileDataset"),
     "azureml.data.output_dataset_config": _OUTPUTS,
+    "azureml.data.sql_data_reference": _from("sql_data_reference", "SqlDataReference"),
     "azureml.data.tabular_dataset": _from("datasets", "TabularDataset"),
     "azureml.exceptions": _EXCEPTIONS,
     "azureml._common": {},

@@ -19,7 +19,7 @@ from aml_provider.spec.tables import TabularFormat
 from aml_provider.storage.datastores import Store
 
 #: How the answer of a database is kept in files.
-ANSWER = TabularFormat(format="json_lines")
+ANSWER = TabularFormat(format="parquet")
 
 
 def frame(stores: Stores, dataset: DatasetSource, on_error: str = "null", out_of_range: str = "null") -> Any:
@@ -30,7 +30,7 @@ def frame(stores: Stores, dataset: DatasetSource, on_error: str = "null", out_of
     from aml_provider.runtime.tables.reading import frame_of, joined, operated
 
     if dataset.query is not None:
-        return joined(operated(answered(stores, dataset.query), dataset.operations))
+        return joined(operated(answered(stores, dataset.query, dataset.tabular), dataset.operations))
     return frame_of(files_of(stores, dataset), form_of(dataset), dataset.operations, on_error, out_of_range)
 
 
@@ -42,7 +42,7 @@ def frames(stores: Stores, dataset: DatasetSource) -> Iterator[Any]:
     from aml_provider.runtime.tables.reading import frames_of, operated
 
     if dataset.query is not None:
-        return operated(answered(stores, dataset.query), dataset.operations)
+        return operated(answered(stores, dataset.query, dataset.tabular), dataset.operations)
     return frames_of(files_of(stores, dataset), form_of(dataset), dataset.operations)
 
 
@@ -54,7 +54,7 @@ def form_of(dataset: DatasetSource) -> dict[str, Any]:
 def lay_out(stores: Stores, dataset: DatasetSource, folder: Path, *, link: bool = False) -> list[Path]:
     """Bring the files of a dataset into a folder, under their names in it; their paths there.
 
-    What a database answers is there as the lines of :data:`ANSWER`.
+    What a database answers is there as :data:`ANSWER` says.
 
     :param link: links to files of this machine will do.
     :raises TableError: the files cannot be made.
@@ -112,7 +112,7 @@ def _written(stores: Stores, dataset: DatasetSource, folder: Path) -> list[Path]
 
     at = as_files(dataset.operations)
     # What a database answers, and nobody asked for as files, keeps its types.
-    how = {"format": "jsonl", "separator": ","} if at is None else dataset.operations[at]
+    how = {"format": "parquet", "separator": ","} if at is None else dataset.operations[at]
     rows = dataset.model_copy(update={"operations": dataset.operations[:at], "dataset_type": "tabular"})
     paths = write_parts(frames(stores, rows), str(folder), how["format"], how["separator"])
     after = () if at is None else dataset.operations[at + 1 :]

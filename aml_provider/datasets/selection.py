@@ -24,11 +24,7 @@ def is_selected(dataset: DatasetSource) -> bool:
 
 
 def why_unknowable(dataset: DatasetSource) -> str | None:
-    """Why nobody can say beforehand which rows it has; ``None``: its files and operations tell."""
-    if dataset.query is not None:
-        return (
-            f"comes from a query to datastore {dataset.query.datastore!r}, and a database does not say what has changed"
-        )
+    """Why nobody can say beforehand which rows it has; ``None``: its files, or an answer, and its operations tell."""
     if any(operation["op"] == "recent" for operation in dataset.operations):
         return "has the rows of the time before it is read (time_recent), which are others each time"
     return None

@@ -11,6 +11,7 @@ from typing import Any
 from aml_provider.datasets.access import Stores
 from aml_provider.datasets.describing import described
 from aml_provider.datasets.problems import DatasetError, worded
+from aml_provider.datasets.queries import ANSWERED, kept
 from aml_provider.datasets.reading import lay_out
 from aml_provider.datasets.resolving import dataset_of, locations_of
 from aml_provider.datasets.selection import is_selected, is_written
@@ -101,7 +102,13 @@ def _root(run: StepRun, datastore: str) -> Path:
 
 
 def place_input(
-    run: StepRun, attempt: AttemptFolder, source: StepInput, *, in_place: bool, fetches: bool = False
+    run: StepRun,
+    attempt: AttemptFolder,
+    source: StepInput,
+    *,
+    in_place: bool,
+    fetches: bool = False,
+    identity: Any = None,
 ) -> Placed:
     """Make one input available to an attempt.
 
@@ -110,6 +117,7 @@ def place_input(
 
     :param in_place: the step runs on this machine and sees the same paths.
     :param fetches: the step's pod fetches by itself what is one place of an object store.
+    :param identity: what the step's fingerprint says of the input's content; ``None``: it has none.
     :raises StepError: there is no such data.
     """
     stores = Stores(run.binding.workspace)
@@ -122,6 +130,9 @@ def place_input(
             if not is_written(dataset) and not is_selected(dataset):
                 placed = _placed(run, attempt, source, stores, in_place, fetches)
             else:
+                if dataset.query is not None and identity is not None and identity[0] == ANSWERED:
+                    workspace, root = run.binding.workspace, run.binding.store.root
+                    stores.answers[dataset.query] = kept(workspace, dataset.query, root, identity[1])
                 private = attempt.inputs / source.name
                 made = lay_out(stores, dataset, private)
                 if not made:

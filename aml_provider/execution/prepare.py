@@ -17,6 +17,7 @@ from aml_provider.execution.reusing import Go, why_it_runs
 from aml_provider.execution.runtime_files import install_runtime
 from aml_provider.execution.staging import discard_attempts
 from aml_provider.execution.values import Values
+from aml_provider.reuse.fingerprint import declared_name
 from aml_provider.reuse.snapshot import SourceFile, copy_snapshot
 from aml_provider.reuse.sources import code_of
 from aml_provider.runs.binding import StepRun
@@ -99,7 +100,18 @@ def _prepared(
         for sentence in changed_datasets(run, cache):
             _log.warning("%s", sentence)
     keep_fingerprint(run, attempt, fingerprint, why, replace=go.replaces)
-    inputs = {i.name: data.place_input(run, attempt, i, in_place=in_place, fetches=fetches) for i in run.step.inputs}
+    identities = {} if fingerprint is None else fingerprint.parts["inputs"]
+    inputs = {
+        i.name: data.place_input(
+            run,
+            attempt,
+            i,
+            in_place=in_place,
+            fetches=fetches,
+            identity=identities.get(declared_name(run.step.inputs, i), [None])[-1],
+        )
+        for i in run.step.inputs
+    }
     outputs = {o.name: data.place_output(run, attempt, o, in_place=in_place) for o in run.step.outputs}
     runtime = install_runtime(run.binding.store.runtimes)
 

@@ -22,10 +22,18 @@ from aml_provider.runs.errors import StepError, StepInterruptedError, StepProble
 from aml_provider.runs.layout import AttemptFolder, write_json
 from aml_provider.spec.errors import AmlError, PipelineError
 from aml_provider.spec.models import DataLocation, StepInput, StoredOutput, Transfer
-from aml_provider.storage.datastores import store_for
 from aml_provider.storage.faults import DatastoreError, Reason
 from aml_provider.storage.gathering import is_single
-from aml_provider.storage.transfer import Options, Place, PlaceType, Summary, TransferError, transfer
+from aml_provider.storage.transfer import (
+    Options,
+    Place,
+    PlaceType,
+    Summary,
+    TablePlace,
+    TransferError,
+    place_for,
+    transfer,
+)
 from aml_provider.workspace.resolved import LoadedWorkspace
 
 _log = logging.getLogger(__name__)
@@ -90,7 +98,7 @@ def journals(workspace: LoadedWorkspace) -> Path:
     return workspace.state / "transfers"
 
 
-def place_of(text: object, what: str, workspace: LoadedWorkspace) -> Place:
+def place_of(text: object, what: str, workspace: LoadedWorkspace) -> Place | TablePlace:
     """The place that an author has written as ``datastore:path``.
 
     :param what: what it is for, for the message.
@@ -102,7 +110,7 @@ def place_of(text: object, what: str, workspace: LoadedWorkspace) -> Place:
             f"{what} {text!r} is no place in a datastore; write the datastore's name and a path, like "
             "workspaceblobstore:titanic/."
         )
-    return Place(store_for(workspace.datastore(name), name), path)
+    return place_for(workspace.datastore(name), name, path)
 
 
 # --- inside -----------------------------------------------------------------------------------------------------
@@ -119,7 +127,11 @@ def _begun(run: StepRun, number: int, go: Go) -> AttemptFolder:
     return attempt
 
 
-def _source(run: StepRun, source: StepInput) -> Place:
+def _source(run: StepRun, source: StepInput) -> Place | TablePlace:
+    dataset = dataset_of(run, source)
+    if dataset is not None and dataset.query is not None and not dataset.operations:
+        name = dataset.query.datastore
+        return place_for(run.binding.workspace.datastore(name), name, query=dataset.query.query)
     places = locations_of(run, source)
     if not is_single(places) or dataset_of(run, source) is not None:
         raise StepError(
@@ -129,11 +141,11 @@ def _source(run: StepRun, source: StepInput) -> Place:
     return _place(run, places[0])
 
 
-def _place(run: StepRun, location: DataLocation) -> Place:
-    return Place(store_for(run.binding.workspace.datastore(location.datastore), location.datastore), location.path)
+def _place(run: StepRun, location: DataLocation) -> Place | TablePlace:
+    return place_for(run.binding.workspace.datastore(location.datastore), location.datastore, location.path)
 
 
-def _job(run: StepRun, number: int, source: Place, destination: Place) -> dict[str, Any]:
+def _job(run: StepRun, number: int, source: Place | TablePlace, destination: Place | TablePlace) -> dict[str, Any]:
     return {
         "job_version": 1,
         "command": {"kind": "transfer", "source": str(source), "destination": str(destination)},

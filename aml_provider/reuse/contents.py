@@ -8,6 +8,7 @@ from typing import Any
 
 from aml_provider.datasets.access import Stores
 from aml_provider.datasets.problems import worded
+from aml_provider.datasets.queries import ANSWERED, keep
 from aml_provider.datasets.resolving import dataset_of, locations_of
 from aml_provider.datasets.selection import files_of, is_selected, told_by_paths, why_unknowable
 from aml_provider.reuse.canonical import digest
@@ -15,6 +16,7 @@ from aml_provider.reuse.errors import UnknownIngredientError
 from aml_provider.runs.binding import StepRun
 from aml_provider.spec.errors import AmlError
 from aml_provider.spec.models import DataLocation, DatasetSource, StepInput, StepOutputSource, StoredOutput
+from aml_provider.spec.tables import SqlQuery
 from aml_provider.storage.digest_cache import DigestCache
 from aml_provider.storage.digests import Content
 from aml_provider.storage.gathering import NothingAtPlaceError, is_single, units
@@ -35,6 +37,7 @@ class Contents:
         self.cache = cache
         self.store = Stores(workspace)
         self._seen: dict[tuple[str, str], Content | None] = {}
+        self._answers: dict[SqlQuery, str] = {}
 
     def at(self, datastore: str, path: str) -> Content | None:
         """What is at a place; ``None``: nothing."""
@@ -88,6 +91,8 @@ class Contents:
             if dataset is None:
                 return self._found(run, source, None)
             with worded(dataset):
+                if dataset.query is not None:
+                    return [ANSWERED, self._answer(run, dataset.query)]
                 found = self._found(run, source, dataset)
                 told = told_by_paths(self.store, dataset)
                 return [*found[:-1], digest([told, found[-1]])] if told else found
@@ -95,6 +100,12 @@ class Contents:
             raise
         except (AmlError, OSError) as e:
             raise UnknownIngredientError(f"input {source.name!r} cannot be looked at: {e}") from e
+
+    def _answer(self, run: StepRun, query: SqlQuery) -> str:
+        """The digest of what a database answers, which is kept for the step. It is asked once."""
+        if query not in self._answers:
+            self._answers[query] = keep(self.store.workspace, query, run.binding.store.root)
+        return self._answers[query]
 
     def _found(self, run: StepRun, source: StepInput, dataset: DatasetSource | None) -> list[Any]:
         if dataset is not None and is_selected(dataset):

@@ -212,9 +212,9 @@ class TabularDatasetFactory:
         store, text = (query._datastore, query.path_on_datastore) if isinstance(query, DataPath) else _pair(query, what)
         if not isinstance(text, str) or not text.strip():
             raise PipelineError(f"{what}: the query is {text!r}, but must be text that is not empty.")
-        form = TabularFormat(format="json_lines", column_types=column_types(set_column_types, what))
+        form = TabularFormat(format="parquet", column_types=column_types(set_column_types, what))
         asked = SqlQuery(datastore=store.name, query=text, timeout_seconds=query_timeout)
-        check(asked)
+        check(store.workspace.loaded, asked)
         made = TabularDataset.of(store.workspace, [], form, query=asked)
         if validate:
             made._try()

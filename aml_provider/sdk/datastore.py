@@ -15,6 +15,13 @@ from aml_provider.sdk.datastore_lake import (
     HDFSDatastore,
 )
 from aml_provider.sdk.datastore_registering import register
+from aml_provider.sdk.datastore_registering_sql import SqlRegistrations
+from aml_provider.sdk.datastore_sql import (
+    AzureMySqlDatastore,
+    AzurePostgreSqlDatastore,
+    AzureSqlDatabaseDatastore,
+    declared_database,
+)
 from aml_provider.sdk.exceptions import UserErrorException
 from aml_provider.spec.errors import NotSupportedError, PipelineError
 from aml_provider.workspace.model import FILE_DATASTORE, DatastoreConfig
@@ -40,6 +47,9 @@ __all__ = [
 CLASSES: dict[str, Callable[..., AbstractDatastore]] = {
     "AzureBlob": AzureBlobDatastore,
     "AzureDataLakeGen2": AzureDataLakeGen2Datastore,
+    "AzureSqlDatabase": AzureSqlDatabaseDatastore,
+    "AzurePostgreSql": AzurePostgreSqlDatastore,
+    "AzureMySql": AzureMySqlDatastore,
 }
 
 
@@ -58,11 +68,14 @@ def datastore_object(workspace: Workspace, name: str) -> Any:
         raise UnknownDatastoreError(str(error)) from None
     if isinstance(config, RegisteredDatastore):
         return CLASSES[config.kind](workspace, name, **config.details)
+    database = declared_database(workspace, name, config)
+    if database is not None:
+        return database
     kind = AzureFileDatastore if name == FILE_DATASTORE else AzureBlobDatastore
     return kind(workspace, name, container_name=name, account_name=workspace.name)
 
 
-class Datastore:
+class Datastore(SqlRegistrations):
     """The way to a datastore: ``Datastore(ws, name)`` *is* the datastore, as in v1.
 
     Registering keeps the description in the workspace's state folder and the credentials in a connection. Where the

@@ -22,6 +22,7 @@ from aml_provider.sdk.ports import (
     PipelineDataset,
     PipelineOutputAbstractDataset,
 )
+from aml_provider.sdk.sql_data_reference import SqlDataReference
 from aml_provider.sdk.steps.base import PipelineStep
 from aml_provider.spec.errors import PipelineError
 from aml_provider.spec.models import (
@@ -39,6 +40,7 @@ from aml_provider.spec.models import (
     StepOutputSource,
 )
 from aml_provider.spec.names import data_name_part, unique_name
+from aml_provider.spec.tables import SqlQuery
 
 VARIABLE = "AZUREML_DATAREFERENCE_"
 
@@ -227,10 +229,8 @@ class StepData:
         if isinstance(item, (PipelineData, OutputPortBinding)):
             return self._reference_input(item.name, self._produced(item), "mount")
         if isinstance(item, DataReference):
-            store, path = item.location
-            place = DatastoreSource(location=DataLocation(datastore=store, path=path))
             return self._reference_input(
-                item.data_reference_name, place, item.mode, item.path_on_compute, item.overwrite, item.name_is_generated
+                item.data_reference_name, _referenced(item), item.mode, item.path_on_compute, item.overwrite, item.name_is_generated
             )
         if isinstance(item, OutputDatasetConfig):
             return self._dataset_input(item.as_input())
@@ -259,8 +259,7 @@ class StepData:
             made = self._input(inner)
             return made.model_copy(update={"name": binding.name, "environment_variable": binding.name})
         if isinstance(inner, DataReference):
-            store, path = inner.location
-            source: Source = DatastoreSource(location=DataLocation(datastore=store, path=path))
+            source: Source = _referenced(inner)
         elif isinstance(inner, PipelineDataset):
             source = self._dataset_source(inner.dataset, inner.parameter_name)
         elif isinstance(inner, (PipelineData, OutputPortBinding)):
@@ -367,6 +366,14 @@ class StepData:
             tabular=getattr(item, "tabular", None),
             operations=getattr(item, "operations", ()),
         )
+
+
+def _referenced(reference: DataReference) -> Source:
+    """What a reference refers to: a place, or the answer to a query."""
+    store, path = reference.location
+    if isinstance(reference, SqlDataReference) and reference.sql_query:
+        return DatasetSource(query=SqlQuery(datastore=store, query=reference.sql_query), dataset_type="tabular")
+    return DatastoreSource(location=DataLocation(datastore=store, path=path))
 
 
 def _has_rows_only(source: Source) -> bool:
