@@ -47,6 +47,7 @@ def commit_places(
         with DigestCache(run.binding.digest_cache) as cache:
             contents = Contents(run.binding.workspace, cache)
             outputs: dict[str, StoredOutput] = {}
+            registered: dict[str, dict[str, Any]] = {}
             unknown: DatastoreError | None = None
             for output in run.step.outputs:
                 place = places[output.name]
@@ -61,8 +62,10 @@ def commit_places(
                 else:
                     check_published(run, output, report, outputs[output.name])
                 if output.registration is not None:
-                    register(run.binding.workspace, output.registration, place, cache)
-            result = _result(run, attempt, "Finished", report, outputs, None)
+                    registered[output.registration.name] = register(
+                        run.binding.workspace, output.registration, place, cache
+                    )._asdict()
+            result = {**_result(run, attempt, "Finished", report, outputs, None), "registered": registered}
             if unknown is not None:
                 _log.warning("the result of step %r will not be reused: %s", run.step.name, unknown)
             else:

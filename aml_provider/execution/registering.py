@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import asdict
+from typing import NamedTuple
 
 from aml_provider.datasets.access import Stores
 from aml_provider.datasets.pinning import Files, files_now, pin_from, pin_of, what_changed
@@ -19,13 +20,20 @@ from aml_provider.workspace.resolved import LoadedWorkspace
 _log = logging.getLogger(__name__)
 
 
+class Registered(NamedTuple):
+    """A dataset version.
+
+    :param digest: of all names and contents; ``None``: nobody can tell.
+    """
+
+    version: int
+    digest: str | None
+
+
 def register(
     workspace: LoadedWorkspace, wanted: Registration, place: DataLocation, cache: DigestCache | None = None
-) -> int:
-    """A dataset version for a finished output; doing it again for the same data makes no second one.
-
-    :return: the version.
-    """
+) -> Registered:
+    """A dataset version for a finished output; doing it again for the same data makes no second one."""
     registry = Registry.of(workspace, DATASETS)
     made = DatasetSource(locations=(DataLocation(datastore=place.datastore, path=place.path),))
     files = _files(workspace, made, wanted.name, cache)
@@ -33,11 +41,12 @@ def register(
     if known and same_data(from_record(known[-1][1]), made):
         before = pin_from(known[-1][1])
         if files is None or before is None or pin_of(files).digest == before.digest:
-            return known[-1][0]
+            return Registered(known[-1][0], before.digest if before is not None else None)
     record = {**to_record(made), "description": wanted.description, "tags": dict(wanted.tags)}
-    if files is not None:
-        record["pin"] = asdict(pin_of(files))
-    return registry.add(wanted.name, record, files)
+    if files is None:
+        return Registered(registry.add(wanted.name, record), None)
+    pin = pin_of(files)
+    return Registered(registry.add(wanted.name, {**record, "pin": asdict(pin)}, files), pin.digest)
 
 
 def _files(workspace: LoadedWorkspace, made: DatasetSource, name: str, cache: DigestCache | None) -> Files | None:

@@ -18,7 +18,7 @@ from aml_provider.runs.binding import PipelineBinding, StepRun
 from aml_provider.runs.errors import StepError, StepFailedError, StepInterruptedError, StepProblem
 from aml_provider.spec.errors import AmlError
 from aml_provider.spec.models import Step, StoredOutput
-from aml_provider.spec.names import HEAD_KEY
+from aml_provider.spec.names import HEAD_KEY, asset_name
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -259,9 +259,18 @@ class StepTask:
         """Give downstream steps the outputs, and readers of the run its metrics."""
         ti = context["ti"]
         ti.xcom_push("return_value", {name: place.model_dump() for name, place in outputs.items()})
-        metrics = (run.folder.result() or {}).get("metrics")
-        if metrics:
-            ti.xcom_push(METRICS_XCOM, metrics)
+        result = run.folder.result() or {}
+        if result.get("metrics"):
+            ti.xcom_push(METRICS_XCOM, result["metrics"])
+        self._tell_versions(context, result.get("registered") or {})
+
+    def _tell_versions(self, context: Context, registered: Mapping[str, Any]) -> None:
+        """Have the events of the datasets' assets say which version was made, and of what content."""
+        names = {asset_name(self.binding.spec.workspace, dataset): dataset for dataset in registered}
+        for outlet in context["task"].outlets:
+            dataset = names.get(getattr(outlet, "name", ""))
+            if dataset is not None:
+                context["outlet_events"][outlet].extra = {"dataset": dataset, **registered[dataset]}
 
     def stopped(self, run: StepRun, attempt: AttemptFolder) -> AirflowException:
         """The error of a step that somebody stopped: marked, cleared or cancelled in Airflow."""

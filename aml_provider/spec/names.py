@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable
+from urllib.parse import quote
 
 from aml_provider.spec.errors import PipelineError
 
@@ -18,6 +19,11 @@ _ILLEGAL = re.compile(r"[^A-Za-z0-9_.-]+")
 # Airflow refuses them in ids.
 _DOTS = re.compile(r"\.{2,}")
 _DATA_NAME = re.compile(r"[A-Za-z0-9_]+")
+
+
+def asset_name(workspace: str, dataset: str) -> str:
+    """What a registered dataset, all its versions, is called as an Airflow asset: Airflow takes no other characters."""
+    return f"{quote(workspace, safe='')}/{quote(dataset, safe='')}"
 
 
 def legal_key(name: str) -> str:

@@ -36,7 +36,7 @@ def step_task(step: Step, binding: PipelineBinding) -> BaseOperator:
         "doc_md": _doc(step, compute),
     }
     workspace = binding.spec.workspace
-    if inlets := inlets_of(step, workspace):
+    if inlets := inlets_of(step, workspace, binding.spec.parameters):
         common["inlets"] = inlets
     if outlets := outlets_of(step, workspace):
         common["outlets"] = outlets

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from aml_provider.storage.registry import Registry
 from tests.dag_runs import Airflow
 
 pytestmark = pytest.mark.airflow
@@ -41,6 +44,11 @@ def events(home: Path) -> list[tuple[str, str]]:
         ).fetchall()
 
 
+def extras(home: Path) -> list[dict[str, Any]]:
+    with sqlite3.connect(home / "airflow.db") as database:
+        return [json.loads(extra) for (extra,) in database.execute("select extra from asset_event")]
+
+
 def test_new_data_is_an_event_and_reused_data_is_none(tmp_path: Path) -> None:
     import subprocess
     import sys
@@ -63,6 +71,9 @@ def test_new_data_is_an_event_and_reused_data_is_none(tmp_path: Path) -> None:
         first = airflow.run(dags / "pipeline.py")
         assert (first.states["make"], first.states["read"]) == ("success", "success"), first.said
         assert events(tmp_path / "airflow") == [("aml://lab/numbers", "make")]
+        (extra,) = extras(tmp_path / "airflow")
+        (version,) = Registry(dags / ".aml/registry/lab/datasets").versions("numbers")
+        assert (extra["dataset"], extra["version"], extra["digest"]) == ("numbers", 1, version[1]["pin"]["digest"])
         (dags / ".aml/datastores/workspaceblobstore/start/x").write_text("another")
         second = airflow.run(dags / "pipeline.py")
         assert (second.states["make"], second.states["read"]) == ("skipped", "success"), second.said

@@ -19,6 +19,7 @@ from aml_provider.spec.models import (
     DatasetSource,
     EnvironmentSpec,
     Parameter,
+    ParameterSource,
     ParameterType,
     PipelineSpec,
     PythonScript,
@@ -197,3 +198,17 @@ def test_registered_datasets_are_assets(build: Callable[..., DAG]) -> None:
     assert (inlet.name, inlet.uri) == ("lab/H%C3%A4user%201%2F2", "aml://lab/H%C3%A4user%201%2F2")
     assert (outlet.name, outlet.uri) == ("lab/made", "aml://lab/made")
     assert not dag.get_task("t").inlets
+
+
+def test_a_dataset_that_a_parameter_chooses_has_its_default_as_inlet(build: Callable[..., DAG]) -> None:
+    inputs = tuple(StepInput(name=n, source=ParameterSource(name=n)) for n in ("data", "place"))
+    parameters = (
+        Parameter(
+            name="data",
+            type=ParameterType.DATASET,
+            default={"name": "houses", "version": 2, "locations": [{"datastore": "d", "path": "p"}]},
+        ),
+        Parameter(name="place", type=ParameterType.DATAPATH, default={"datastore": "d", "path": "q"}),
+    )
+    dag = build(step("s", "here", inputs=inputs), parameters=parameters)
+    assert [inlet.uri for inlet in dag.get_task("s").inlets] == ["aml://lab/houses"]
