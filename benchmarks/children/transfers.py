@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -44,14 +45,23 @@ def _ours(told: dict[str, Any]) -> Any:
 
 def _airflow(told: dict[str, Any]) -> Any:
     from airflow.sdk import ObjectStoragePath
+    from airflow.sdk.io import fs
 
+    # As the Amazon provider does it, which need not be installed here.
+    fs._BUILTIN_SCHEME_TO_FS.setdefault("s3", _s3)
     ends = []
     for name in ("source", "destination"):
         url, conn_id = f"{told[name]['url']}/{told[name]['path']}", told[name]["conn_id"]
         place = ObjectStoragePath(url if "://" in url else f"file://{url}", conn_id=conn_id)
-        place.exists()
+        place.fs  # noqa: B018 - opens it
         ends.append(place)
     return lambda: ends[0].copy(ends[1], recursive=True)
+
+
+def _s3(conn_id: str | None, options: dict[str, Any]) -> Any:
+    from s3fs import S3FileSystem
+
+    return S3FileSystem(endpoint_url=os.environ["AWS_ENDPOINT_URL"])
 
 
 if __name__ == "__main__":

@@ -100,6 +100,11 @@ def _output(name: str, given: Any, source: Any) -> Any:
             f"DataTransferStep {name!r}: destination_data_reference is {given!r}; give a DataReference, or "
             "PipelineData or an OutputFileDatasetConfig for a place of this run's own."
         )
+    if getattr(given, "sql_query", None):
+        raise PipelineError(
+            f"DataTransferStep {name!r}: destination_data_reference is a query, and nothing can be written to one; give "
+            "it a sql_table."
+        )
     wanted = given.data_reference_name
     taken = getattr(source, "data_reference_name", getattr(source, "name", None))
     # A reference to a place may have any name, and one step cannot have two things of one name.
