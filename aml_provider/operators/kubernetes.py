@@ -98,7 +98,7 @@ class KubernetesStepOperator(StepTask, CarriedPod, KubernetesPodOperator):
         if event["status"] != RENEW:
             KubernetesPodOperator.trigger_reentry(self, context, event)
             return
-        self.renew()
+        self.renew_if_possible()
         self.pod = self.hook.get_pod(event["name"], event["namespace"])
         self.invoke_defer_method(context=context)
 

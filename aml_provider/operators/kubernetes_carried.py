@@ -14,6 +14,7 @@ from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperato
 from airflow.providers.cncf.kubernetes.triggers.pod import KubernetesPodTrigger
 from kubernetes.client import models as k8s
 from kubernetes.client.exceptions import ApiException
+from urllib3.exceptions import HTTPError
 
 from aml_provider.operators.kubernetes_staging import DEFAULT_IMAGE, OrderSecret, SecretRefusedError, with_staging
 from aml_provider.runs.binding import StepRun
@@ -89,6 +90,13 @@ class CarriedPod(KubernetesPodOperator):
         address = Carrier(run).renew(attempt)
         self.order_secret(f"{run.step_run_id}-{attempt.number}").renew(address)
 
+    def renew_if_possible(self) -> None:
+        """:meth:`renew`; what cannot be done now may be done the next time."""
+        try:
+            self.renew()
+        except (AmlError, ApiException, HTTPError) as error:
+            _log.warning("the pod was not told new addresses: %s", error)
+
     @contextmanager
     def kept_fresh(self, run: StepRun, attempt: AttemptFolder) -> Iterator[None]:
         """While a pod is followed: see what its script reports, and renew its addresses."""
@@ -105,7 +113,7 @@ class CarriedPod(KubernetesPodOperator):
             # What the step itself would do where it sees the file.
             attempt.heartbeat.write_text(str(time.time()))
 
-        with _Regularly([(JOURNAL_SECONDS, look), (RENEW_SECONDS, self.renew)]):
+        with _Regularly([(JOURNAL_SECONDS, look), (RENEW_SECONDS, self.renew_if_possible)]):
             yield
 
     # --- Airflow's operator ---------------------------------------------------------------------------------------
@@ -180,7 +188,7 @@ class _Regularly:
     def _try(self, do: Callable[[], object]) -> None:
         try:
             do()
-        except (AmlError, ApiException, OSError) as error:
+        except (AmlError, OSError) as error:
             if str(error) not in self._said:
                 self._said.add(str(error))
                 _log.warning("%s", error)

@@ -84,7 +84,7 @@ class Apart:
             alive = run.step("deferred").attempt(1).heartbeat.exists()
             return alive and all(self.held(run).values()) and "tick 3" in run.log("watched")
 
-        eventually("the steps are under way", holding, every=0.5)
+        eventually("the steps are under way", holding, seconds=480, every=0.5)
 
 
 @pytest.fixture(scope="module")
