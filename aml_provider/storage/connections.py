@@ -100,12 +100,18 @@ def credentials_of(config: DatastoreConfig, datastore: str) -> Credentials | Non
     """
     if config.conn_id is None:
         return None
-    if config.connections_file is not None:
+    if config.connections_file is None:
+        return credentials(config.conn_id, datastore)
+    try:
         kept = kept_connection(config.connections_file, config.conn_id)
-        if kept is not None:
-            # What a program has registered last counts, whatever Airflow has under this name.
-            return _masked(config.conn_id, **kept)
-    return credentials(config.conn_id, datastore)
+    except DatastoreError as unreadable:
+        # A worker may be another user than the program that has registered it, and have it from Airflow.
+        try:
+            return credentials(config.conn_id, datastore)
+        except DatastoreError:
+            raise unreadable from None
+    # What a program has registered last counts, whatever Airflow has under this name.
+    return credentials(config.conn_id, datastore) if kept is None else _masked(config.conn_id, **kept)
 
 
 def credentials(conn_id: str, datastore: str) -> Credentials:

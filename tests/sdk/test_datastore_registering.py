@@ -17,7 +17,7 @@ from aml_provider.sdk.exceptions import UserErrorException
 from aml_provider.sdk.life import collecting
 from aml_provider.sdk.workspace import Workspace
 from aml_provider.spec.errors import AmlError, NotSupportedError, PipelineError, WorkspaceFileError
-from tests.stores import addresses, client
+from tests.stores import addresses, client, set_connection
 
 SECRET = "c2VjcmV0LW9mLXRoZS10ZXN0"
 ENDPOINT = "http://127.0.0.1:5910/devstoreaccount1"
@@ -263,6 +263,24 @@ def test_what_the_workspace_file_declares_later_counts(ws: Workspace, lake: Regi
 def test_what_is_declared_instead(ws: Workspace, call: Callable[[Workspace], Any], hint: str) -> None:
     with pytest.raises(NotSupportedError, match=f"'x' cannot be registered from code: .*{hint}.*in workspace.yaml"):
         call(ws)
+
+
+def test_a_worker_that_cannot_read_the_file_has_the_connection_from_airflow(
+    ws: Workspace, lake: Register, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from aml_provider.storage.connections import credentials_of
+
+    lake()
+    config = ws.loaded.datastore("lake")
+    (ws.loaded.state / "connections.json").write_text("not JSON")
+    with pytest.raises(AmlError, match="connections.json: is damaged"):
+        credentials_of(config, "lake")
+    set_connection(monkeypatch, "aml_lab_lake", {"conn_type": "wasb", "password": "of Airflow"})
+    found = credentials_of(config, "lake")
+    assert found is not None
+    assert found.password == "of Airflow"
+    (ws.loaded.state / "connections.json").unlink()
+    assert credentials_of(config, "lake") == found
 
 
 def test_a_damaged_or_unwritable_state_folder(ws: Workspace, lake: Register) -> None:
