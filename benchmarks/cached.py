@@ -109,7 +109,7 @@ def compute_all(file: Path) -> PipelineBinding:
     (root / "raw").mkdir(parents=True, exist_ok=True)
     for column in range(sum(not step.upstream for step in binding.spec.steps)):
         (root / "raw" / f"{column}.csv").write_text(f"{column}\n")
-    index = ReuseIndex.of(binding.store.reuse)
+    index = ReuseIndex.of(binding.store)
     outputs: dict[str, dict[str, StoredOutput]] = {}
     with DigestCache(binding.digest_cache) as cache:
         contents = Contents(binding.workspace, cache)

@@ -162,7 +162,7 @@ def explain_recorded(workspace: LoadedWorkspace, run: str, step: str | None) -> 
     :raises PipelineError: it has no such step.
     """
     identity, folder, record = find_run_folder(workspace, run)
-    index = ReuseIndex.of(RunStore.of(workspace, workspace.file.default_datastore).reuse)
+    index = ReuseIndex.of(RunStore.of(workspace, workspace.file.default_datastore))
     steps = record["steps"]
     wanted = [s for s in steps if step is None or step in (s["name"], s["task_id"])]
     if not wanted:

@@ -65,7 +65,7 @@ def _steps(file: Path, name: str) -> Iterator[tuple[PipelineBinding, Step]]:
 
 
 def _index(binding: PipelineBinding) -> ReuseIndex:
-    return ReuseIndex.of(binding.store.reuse)
+    return ReuseIndex.of(binding.store)
 
 
 def _chosen(binding: PipelineBinding, step: Step, named: Record | None) -> Record:

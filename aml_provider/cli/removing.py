@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from aml_provider.cli.amounts import size
 from aml_provider.cli.results import KEY_LETTERS, index_of, result, results
 from aml_provider.cli.running import is_over
+from aml_provider.reuse.announced import announced_runs
 from aml_provider.reuse.gc import Collection, Collector, Selection
 from aml_provider.reuse.records import Record
 from aml_provider.reuse.uses import running_runs
@@ -59,7 +60,7 @@ def collect_results(selection: Selection, *, dry_run: bool) -> None:
         results(index, selection.step, selection.experiment)  # a name that nothing has is a typing error
     store = RunStore.of(workspace, workspace.file.default_datastore)
     over = is_over(workspace, store)
-    collector = Collector(index, workspace, lambda: running_runs(store, over))
+    collector = Collector(index, workspace, lambda: [*running_runs(store, over), *announced_runs(store)])
     done = collector.plan(selection) if dry_run else collector.collect(selection)
     _tell(done, dry_run=dry_run)
 

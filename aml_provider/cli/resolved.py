@@ -13,6 +13,7 @@ from typing import Any
 from aml_provider.cli.inspect import collect
 from aml_provider.reuse.environments import takes_packages
 from aml_provider.reuse.interpreters import base_interpreter, running
+from aml_provider.reuse.keeping import is_in_bucket
 from aml_provider.reuse.locks import EnvironmentLocks, LockedEnvironment
 from aml_provider.reuse.packages import wanted_packages, without_credentials
 from aml_provider.runs.binding import PipelineBinding
@@ -94,9 +95,13 @@ def all_environments(file: Path | None) -> list[Found]:
 def _everywhere() -> list[Place]:
     """The run stores that the workspace may have: a pipeline keeps its own in its default datastore."""
     workspace = load_workspace()
-    names = list(workspace.datastores)
-    folders = {RunStore.of(workspace, name).environment_locks: name for name in reversed(names)}
-    return [Place(name, EnvironmentLocks(folder)) for folder, name in reversed(folders.items()) if folder.is_dir()]
+    default = workspace.file.default_datastore
+    stores = {
+        store.environment_locks: store for name in workspace.datastores for store in [RunStore.of(workspace, name)]
+    }
+    # Only one bucket is asked: the others are data.
+    found = [s for s in stores.values() if s.environment_locks.is_dir() or (is_in_bucket(s) and s.datastore == default)]
+    return [Place(store.datastore, EnvironmentLocks(store)) for store in found]
 
 
 def _of_file(file: Path) -> list[Place]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from fnmatch import fnmatchcase
 
 from aml_provider.reuse.index import ReuseIndex
+from aml_provider.reuse.keeping import is_in_bucket
 from aml_provider.reuse.records import Record
 from aml_provider.runs.layout import RunStore
 from aml_provider.spec.errors import AmlError
@@ -20,13 +21,12 @@ def index_of(workspace: LoadedWorkspace) -> ReuseIndex:
     :raises AmlError: there is none.
     """
     store = RunStore.of(workspace, workspace.file.default_datastore)
-    index = ReuseIndex.of(store.reuse)
-    if not store.reuse.is_dir():
+    if not is_in_bucket(store) and not store.reuse.is_dir():
         raise AmlError(
             f"workspace {workspace.name!r} has no results yet: there is no folder {store.reuse}. A step's result is "
             "recorded when the step has run (`aml run FILE`)."
         )
-    return index
+    return ReuseIndex.of(store)
 
 
 def results(index: ReuseIndex, step: str | None, experiment: str | None) -> list[Record]:

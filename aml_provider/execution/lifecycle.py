@@ -11,6 +11,7 @@ from typing import Any
 from aml_provider.execution.carrying import Carrier, is_carried
 from aml_provider.execution.recording import adopt
 from aml_provider.execution.staging import discard_attempts
+from aml_provider.reuse.announced import announce, withdraw
 from aml_provider.reuse.claims import Claims
 from aml_provider.reuse.plan import Options, Plan, Planner, Verdict
 from aml_provider.runs.binding import PipelineBinding, StepRun, pipeline_run_id, step_run_id
@@ -60,9 +61,10 @@ def begin_run(
         },
         compact=True,
     )
+    announce(binding, dag_id, run_id, dict(parameters))
     decided = time.time()
     with DigestCache(binding.digest_cache) as cache:
-        plan = Planner(binding, parameters, options, cache=cache).plan()
+        plan = Planner(binding, parameters, options, cache=cache, user=(dag_id, run_id)).plan()
     skipped = _skipped(plan)
     steps: dict[str, dict[str, Any]] = {}
     for key, decision in plan.decisions.items():
@@ -159,6 +161,7 @@ def _discard(runs: list[StepRun]) -> None:
             _log.warning("what step %r had staged could not be removed: %s", run.step.name, e)
     store = runs[0].binding.store
     try:
-        Claims.of(store.reuse, store.root).drop({run.step_run_id for run in runs})
+        withdraw(store, runs[0].dag_id, runs[0].run_id)
+        Claims.of(store).drop({run.step_run_id for run in runs})
     except OSError as e:
         _log.warning("claims that the run may have left could not be removed, and end by themselves: %s", e)

@@ -41,12 +41,12 @@ def keep_fingerprint(
 
 def _keep_code(run: StepRun, fingerprint: Fingerprint) -> None:
     """Keep the list of the snapshot's files. Without it, later differences are told less exactly; the step runs."""
-    index = ReuseIndex.of(run.binding.store.reuse)
     try:
+        index = ReuseIndex.of(run.binding.store)
         index.keep_manifest(fingerprint.parts["code"], list(fingerprint.files.items()))
     except OSError as e:
         _log.warning(
-            "the list of files of step %r cannot be kept: %s (%s)", run.step.name, e.strerror, e.filename or ""
+            "the list of files of step %r cannot be kept: %s (%s)", run.step.name, e.strerror or e, e.filename or ""
         )
 
 
@@ -85,7 +85,7 @@ def commit_record(
         lineage=_lineage(run),
     )
     try:
-        index = ReuseIndex.of(run.binding.store.reuse)
+        index = ReuseIndex.of(run.binding.store)
         # A step that somebody made run again has the newer result; else whoever was first is right as well.
         index.commit(
             record, replace=bool(kept.get("replace")) or _is_unusable(index.read(record.fingerprint), contents)
@@ -93,7 +93,7 @@ def commit_record(
         keep_input_manifests(run, kept["parts"], index, contents)
     except OSError as e:
         _log.warning(
-            "the step's result cannot be recorded, so it will not be reused: %s (%s)", e.strerror, e.filename or ""
+            "the step's result cannot be recorded, so it will not be reused: %s (%s)", e.strerror or e, e.filename or ""
         )
 
 

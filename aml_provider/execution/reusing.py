@@ -104,7 +104,7 @@ def claim(run: StepRun, key: str, stale: Claim | None, **terms: Any) -> Lease | 
     :param stale: a claim that was seen not to live any more.
     :param terms: for how long, and how its owner shows that it lives, as :meth:`Claims.acquire` has them.
     """
-    claims = Claims.of(run.binding.store.reuse, run.binding.store.root)
+    claims = Claims.of(run.binding.store)
     terms |= {"owner": run.step_run_id, "step": run.step.name, "pipeline_run_id": run.pipeline_run_id}
     if stale is not None and stale.key == key:
         return claims.take_over(stale, **terms)
@@ -130,7 +130,7 @@ def claim_again(run: StepRun, attempt: AttemptFolder) -> Lease | None:
     key = (read_json(attempt.fingerprint) or {}).get("key")
     if key is None:
         return None
-    held = Claims.of(run.binding.store.reuse, run.binding.store.root).look(key)
+    held = Claims.of(run.binding.store).look(key)
     if held is None or held.owner != run.step_run_id:
         return None
     lease = _claim_attempt(run, attempt.number, key)
@@ -153,6 +153,6 @@ def why_it_runs(run: StepRun, go: Go) -> list[str]:
     """Why a step runs, in lines: the reason, and what differs from its nearest earlier result."""
     lines = [go.reason]
     if go.fingerprint is not None:
-        found = nearest(go.fingerprint, run.step.name, ReuseIndex.of(run.binding.store.reuse))
+        found = nearest(go.fingerprint, run.step.name, ReuseIndex.of(run.binding.store))
         lines += [f"{change}" for change in found.changes]
     return lines

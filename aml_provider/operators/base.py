@@ -102,7 +102,7 @@ class StepTask:
 
             store = self.binding.store
             self.defer(
-                trigger=ClaimTrigger(str(store.reuse), str(store.root), claim.key),
+                trigger=ClaimTrigger.at(store, claim.key),
                 method_name="resume_after_claim",
             )
         assert not isinstance(outcome, Wait)

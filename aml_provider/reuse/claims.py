@@ -13,12 +13,15 @@ import logging
 import os
 import time
 from collections.abc import Callable, Collection
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from aml_provider.storage.record_store import RecordStore, record_store
+from aml_provider.runs.layout import RunStore
+from aml_provider.storage.record_store import RecordStore
 
 from .claim_files import DEFAULT_LEASE_SECONDS, Claim, claim_name, new_claim
+from .keeping import name_of_this_place, records_in
 from .leases import Lease
 
 __all__ = ["DEFAULT_LEASE_SECONDS", "Claim", "Claims", "Lease", "Observer"]
@@ -36,17 +39,23 @@ class Claims:
 
     :param store: where they are, as ``claims/<key>.json``.
     :param root: the folder that a heartbeat is relative to; ``None`` when this machine has no such folder.
+    :param here: what is put behind the names of owners, where those of several run stores may be the same.
     """
 
-    def __init__(self, store: RecordStore, root: Path | None) -> None:
+    def __init__(self, store: RecordStore, root: Path | None, here: str = "") -> None:
+        self._behind = f"@{here}" if here else ""
         self._store = store
         self._root = root
         self._told = False
 
     @classmethod
-    def of(cls, index: Path, run_store: Path) -> Claims:
-        """The claims of the index in the folder ``index``, for steps that run in ``run_store``."""
-        return cls(record_store(index), run_store)
+    def of(cls, place: RunStore | Path, root: Path | None = None) -> Claims:
+        """The claims of a run store's index, or of one in a folder.
+
+        :param root: the folder that heartbeats are relative to, for an index in a folder.
+        :raises DatastoreError: it is in a bucket that cannot be opened.
+        """
+        return cls(records_in(place), place.root if isinstance(place, RunStore) else root, name_of_this_place(place))
 
     def acquire(
         self,
@@ -65,12 +74,18 @@ class Claims:
         :return: a lease, not yet renewed by itself (see :meth:`Lease.start`), or the claim of somebody else. A store
             that cannot be read or written stops nobody from computing: the lease then stands for no claim.
         """
+        owner += self._behind
         return self._get(new_claim(key, owner, step, pipeline_run_id, lease_seconds, heartbeat, starting_seconds))
 
     def look(self, key: str) -> Claim | None:
         """The claim on a fingerprint; ``None`` when nobody has one."""
         content = self._store.read(claim_name(key))
-        return None if content is None else Claim.from_bytes(key, content)
+        return None if content is None else self._known(Claim.from_bytes(key, content))
+
+    def _known(self, claim: Claim) -> Claim:
+        """The claim with its owner's name as it is known in this run store, if it is one of its own."""
+        own = self._behind and claim.owner.endswith(self._behind)
+        return replace(claim, owner=claim.owner.removesuffix(self._behind)) if own else claim
 
     def take_over(
         self,
@@ -88,6 +103,7 @@ class Claims:
         :return: a lease, or the claim of who is alive after all or was quicker. When the claim has gone meanwhile, it
             is claimed anew.
         """
+        owner += self._behind
         mine = new_claim(seen.key, owner, step, pipeline_run_id, lease_seconds, heartbeat, starting_seconds)
         return self._get(mine, seen)
 
@@ -98,7 +114,7 @@ class Claims:
         """
         for name in self._store.names("claims/"):
             content = self._store.read(name)
-            if content is not None and Claim.from_bytes("", content).owner in owners:
+            if content is not None and self._known(Claim.from_bytes("", content)).owner in owners:
                 self._store.swap(name, content, None, durable=False)
 
     def life_sign(self, claim: Claim) -> tuple[int, ...] | None:
@@ -129,7 +145,7 @@ class Claims:
                 there = self.look(mine.key)
                 if there is None:
                     continue
-                if there.owner != mine.owner:
+                if there.owner != self._known(mine).owner:
                     return there
                 if self._store.swap(name, there.content, mine.content, durable=False):
                     return Lease(self._store, mine)

@@ -7,20 +7,18 @@ noted first, and the note goes last: after a kill in the middle, the next collec
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from pathlib import Path
 
 from aml_provider.reuse.index import ReuseIndex
 from aml_provider.reuse.manifests import tree_of
+from aml_provider.reuse.placed import PlacedData
 from aml_provider.reuse.records import Record
 from aml_provider.reuse.uses import Place, RunningRun, Uses, places_of
 from aml_provider.spec.errors import AmlError
-from aml_provider.storage.datastores import store_for
+from aml_provider.storage.faults import DatastoreError
 from aml_provider.workspace.resolved import LoadedWorkspace
 
 _NOTES = "removing/"
@@ -90,6 +88,7 @@ class Collector:
     ) -> None:
         self._index = index
         self._workspace = workspace
+        self._data = PlacedData(workspace)
         self._running = running
 
     def plan(self, selection: Selection) -> Collection:
@@ -175,7 +174,10 @@ class Collector:
     def _finish(self, record: Record, uses: Uses, done: Collection) -> list[str]:
         """Remove the data of a record that has gone; what could not be removed, and why."""
         seen = Collection()
-        self._look_at_data(record, uses, seen)
+        try:
+            self._look_at_data(record, uses, seen)
+        except DatastoreError as e:
+            return [str(e)]
         failed = []
         for place, size in seen.places.items():
             try:
@@ -183,47 +185,48 @@ class Collector:
                 done.places[place] = size
             except OSError as e:
                 # Somebody else may be removing the same.
-                if os.path.lexists(self._path(place)):
-                    failed.append(f"{place} ({e.filename}: {e.strerror})")
+                if self._is_there(place):
+                    failed.append(f"{place} ({e.filename}: {e.strerror})" if e.filename else f"{place} ({e})")
         done.kept_places |= seen.kept_places
         if not failed:
             self._index.store.delete(_note(record))
         return failed
 
+    def _is_there(self, place: Place) -> bool:
+        try:
+            return self._data.size(place) is not None
+        except DatastoreError:
+            return True
+
     def _look_at_data(self, record: Record, uses: Uses, found: Collection) -> None:
+        """Note which data of a record goes.
+
+        :raises DatastoreError: a datastore cannot be looked at.
+        """
         for place in places_of(record):
             if place in found.places or place in found.kept_places:
                 continue
             try:
-                path = self._path(place)
+                size = self._data.size(place)
+            except DatastoreError:
+                raise
             except AmlError as e:
                 found.kept_places[place] = str(e)
                 continue
-            if not os.path.lexists(path):
+            if size is None:
                 continue
             # Without a run's id in it, the path is one that an author chose: others may keep their data there, too.
             why = uses.of_place(place) if _is_own(place, record) else "its path belongs to no run alone"
             if why is None:
-                found.places[place] = _size_on_disk(path)
+                found.places[place] = size
             else:
                 found.kept_places[place] = why
 
-    def _path(self, place: Place) -> Path:
-        return store_for(self._workspace.datastore(place.datastore), place.datastore).local_path(place.path)
-
     def _remove(self, place: Place, record: Record) -> None:
-        path = self._path(place)
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
+        self._data.remove(place)
         # The folder that was made for the step run goes with the last of its outputs.
         above = Place(place.datastore, place.path.rpartition("/")[0])
-        while _is_own(above, record):
-            try:
-                self._path(above).rmdir()
-            except OSError:
-                return
+        while _is_own(above, record) and self._data.remove_empty(above):
             above = Place(above.datastore, above.path.rpartition("/")[0])
 
     def _forget_manifests(self, gone: Iterable[Record], left: Iterable[Record]) -> None:
@@ -259,9 +262,3 @@ def _is_own(place: Place, record: Record) -> bool:
     """Whether only the record's own step run writes there: its id is in the path."""
     identity = record.run.get("step_run_id")
     return isinstance(identity, str) and identity != "" and identity in place.path
-
-
-def _size_on_disk(path: Path) -> int:
-    if path.is_symlink() or not path.is_dir():
-        return path.lstat().st_size
-    return sum(os.lstat(os.path.join(folder, name)).st_size for folder, _, names in os.walk(path) for name in names)

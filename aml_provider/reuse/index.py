@@ -7,11 +7,13 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from aml_provider.reuse.keeping import records_in
 from aml_provider.reuse.pins import Pin, pin_name
 from aml_provider.reuse.records import Record, is_key, marker_name, markers_of, record_name
 from aml_provider.reuse.sealing import DamagedError, SealedReader, body_of, sealed, value_of
+from aml_provider.runs.layout import RunStore
 from aml_provider.spec.errors import AmlError
-from aml_provider.storage.record_store import Entry, RecordStore, record_store
+from aml_provider.storage.record_store import Entry, RecordStore
 
 _log = logging.getLogger(__name__)
 
@@ -35,9 +37,12 @@ class ReuseIndex:
         self._reader = SealedReader(store)
 
     @classmethod
-    def of(cls, root: Path) -> ReuseIndex:
-        """The index in a folder: ``reuse`` in the run store."""
-        return cls(record_store(root))
+    def of(cls, place: RunStore | Path) -> ReuseIndex:
+        """The index of a run store, or in a folder.
+
+        :raises DatastoreError: it is in a bucket that cannot be opened.
+        """
+        return cls(records_in(place))
 
     @property
     def store(self) -> RecordStore:

@@ -18,6 +18,7 @@ from blake3 import blake3
 
 from aml_provider.reuse.installer import uv
 from aml_provider.reuse.interpreters import Interpreter, base_interpreter, running
+from aml_provider.reuse.keeping import records_in
 from aml_provider.reuse.packages import (
     is_editable,
     is_relative,
@@ -28,9 +29,9 @@ from aml_provider.reuse.packages import (
 )
 from aml_provider.runs.binding import PipelineBinding
 from aml_provider.runs.errors import StepError
+from aml_provider.runs.layout import RunStore
 from aml_provider.spec.errors import AmlError
 from aml_provider.spec.models import PythonSpec
-from aml_provider.storage.record_store import record_store
 
 _log = logging.getLogger(__name__)
 
@@ -73,18 +74,18 @@ class LockedEnvironment:
 class EnvironmentLocks:
     """The resolved environments of a workspace, shared by its machines.
 
-    :param folder: where they are kept; it is created with the first one.
+    :param place: the run store that they are kept in, or a folder; it is created with the first one.
     :param beside: what relative paths in packages and options are relative to; ``None``: nothing may be.
     """
 
-    def __init__(self, folder: Path, beside: Path | None = None) -> None:
-        self._store = record_store(folder)
+    def __init__(self, place: RunStore | Path, beside: Path | None = None) -> None:
+        self._store = records_in(place, "environments" if isinstance(place, RunStore) else "")
         self.beside = beside
 
     @classmethod
     def of(cls, binding: PipelineBinding) -> EnvironmentLocks:
         """Those that a pipeline's steps use."""
-        return cls(binding.store.environment_locks, binding.folder)
+        return cls(binding.store, binding.folder)
 
     def key(self, python: PythonSpec, base: Interpreter) -> str:
         """What stands for ``python`` as it is asked for now.

@@ -11,16 +11,19 @@ from enum import Enum
 from functools import cached_property
 from typing import Any
 
+from aml_provider.reuse.announced import announce, announce_use
 from aml_provider.reuse.contents import Contents
 from aml_provider.reuse.errors import UnknownIngredientError
 from aml_provider.reuse.fingerprint import Fingerprint, Fingerprinter, declared_name
 from aml_provider.reuse.index import ReuseIndex
+from aml_provider.reuse.keeping import is_in_bucket
 from aml_provider.reuse.records import Record
 from aml_provider.runs.binding import PipelineBinding, StepRun
 from aml_provider.spec.errors import AmlError
 from aml_provider.spec.graph import check_step_names, topological_order
-from aml_provider.spec.models import Step, StepOutputSource, StoredOutput
+from aml_provider.spec.models import DataLocation, DatasetSource, DatastoreSource, Step, StepOutputSource, StoredOutput
 from aml_provider.storage.digest_cache import DigestCache
+from aml_provider.storage.gathering import is_single
 
 # A record that is this much younger than now was written by a machine with another clock.
 CLOCK_TOLERANCE_SECONDS = 3600
@@ -121,6 +124,7 @@ class Planner:
 
     :param parameters: the pipeline parameters' values in the run.
     :param index: what has been computed; default: that of the pipeline's run store.
+    :param user: DAG id and run id of the run that uses what is found; ``None``: it is only told to somebody.
     """
 
     def __init__(
@@ -131,11 +135,13 @@ class Planner:
         *,
         cache: DigestCache | None = None,
         index: ReuseIndex | None = None,
+        user: tuple[str, str] | None = None,
     ) -> None:
+        self._user = user
         self._binding = binding
         self._parameters = parameters
         self._options = options
-        self.index = index if index is not None else ReuseIndex.of(binding.store.reuse)
+        self.index = index if index is not None else ReuseIndex.of(binding.store)
         self.contents = Contents(binding.workspace, cache)
         self._fingerprinter = Fingerprinter(binding, self.contents)
         self._decisions: dict[str, Decision] = {}
@@ -155,7 +161,14 @@ class Planner:
         self._pins = self.index.pins()
         # In waves: the index may be far away, and one question about many steps is answered faster than many.
         for wave in _waves(spec.steps, upstream):
-            asked = {s.key: self._before_index(s, upstream[s.key]) for s in wave}
+            asked: dict[str, Decision | Fingerprint | None] = {
+                s.key: self._overridden(s) or self._behind_running(s, upstream[s.key]) for s in wave
+            }
+            open_steps = [s for s in wave if asked[s.key] is None]
+            self.contents.look_at(place for step in open_steps for place in _fixed_places(step))
+            for step in open_steps:
+                run = StepRun(self._binding, step, "", "", self._parameters, self._outputs_of)
+                asked[step.key] = self._fingerprint(run)
             keys = [f.key for f in asked.values() if isinstance(f, Fingerprint)]
             records = self.index.read_many(keys)
             self.contents.look_at(
@@ -163,6 +176,7 @@ class Planner:
             )
             for step in wave:
                 found = asked[step.key]
+                assert found is not None
                 self._decisions[step.key] = (
                     found if isinstance(found, Decision) else self._by_record(step, found, records.get(found.key))
                 )
@@ -174,6 +188,10 @@ class Planner:
         found = self._overridden(run.step) or self._fingerprint(run)
         if isinstance(found, Decision):
             return found
+        self._user = (run.dag_id, run.run_id) if run.run_id else None
+        if self._user is not None:
+            # The run may have ended, and this step have been cleared.
+            announce(self._binding, *self._user, dict(run.parameters))
         return self._by_record(run.step, found, self.index.read(found.key))
 
     def fingerprinted(self, run: StepRun) -> Decision:
@@ -185,21 +203,23 @@ class Planner:
 
     # --- what comes before the index ------------------------------------------------------------------------
 
-    def _before_index(self, step: Step, upstream: Sequence[str]) -> Decision | Fingerprint:
-        decided = self._overridden(step)
-        if decided is not None:
-            return decided
+    def _behind_running(self, step: Step, upstream: Sequence[str]) -> Decision | None:
+        """What is said of a step before which something runs."""
         running = [up for up in upstream if self._decisions[up].verdict is not Verdict.REUSE]
-        if running:
-            names = ", ".join(repr(self._binding.steps[up].name) for up in running[:3])
-            more = f" and {len(running) - 3} more" if len(running) > 3 else ""
-            # A step that only comes after another may read, by a path of its own, what that writes.
-            reads = {s.source.step for s in step.inputs if isinstance(s.source, StepOutputSource)}
-            why = f"comes after {names}{more}; if what it reads is as before, reused"
-            if reads & set(running):
-                why = f"depends on what {names}{more} will write; if that is as before, reused"
-            return Decision(step, Verdict.DEPENDS, why)
-        return self._fingerprint(StepRun(self._binding, step, "", "", self._parameters, self._outputs_of))
+        if not running:
+            return None
+        names = ", ".join(repr(self._binding.steps[up].name) for up in running[:3])
+        more = f" and {len(running) - 3} more" if len(running) > 3 else ""
+        # A step that only comes after another may read, by a path of its own, what that writes.
+        reads = {s.source.step for s in step.inputs if isinstance(s.source, StepOutputSource)}
+        why = f"comes after {names}{more}; if what it reads is as before, reused"
+        if reads & set(running):
+            why = f"depends on what {names}{more} will write; if that is as before, reused"
+        return Decision(step, Verdict.DEPENDS, why)
+
+    @cached_property
+    def _names(self) -> frozenset[str]:
+        return frozenset(step.name for step in self._binding.spec.steps)
 
     def _outputs_of(self, key: str) -> Mapping[str, StoredOutput]:
         return self._decisions[key].outputs
@@ -253,6 +273,11 @@ class Planner:
         problem = self._too_old(step, record) or self._problem_with(record)
         if problem is not None:
             return Decision(step, Verdict.RUN, problem, fingerprint, notes=fingerprint.notes, outdated=True)
+        if self._user is not None and record.step["name"] not in self._names and is_in_bucket(self._binding.store):
+            # Who removes results knows the names of a run's steps, and this result is that of another one.
+            announce_use(self._binding.store, *self._user, record.fingerprint)
+            if self.index.read(record.fingerprint) is None:
+                return Decision(step, Verdict.RUN, "its earlier result has just been removed", fingerprint)
         return Decision(
             step, Verdict.REUSE, "nothing it depends on has changed", fingerprint, record, notes=fingerprint.notes
         )
@@ -292,6 +317,18 @@ def _waves(steps: Sequence[Step], upstream: Mapping[str, Sequence[str]]) -> Iter
     for step in steps:
         waves[levels[step.key]].append(step)
     return waves
+
+
+def _fixed_places(step: Step) -> Iterator[tuple[str, str]]:
+    """The places of inputs that are one place in every run."""
+    for source in (item.source for item in step.inputs):
+        locations: tuple[DataLocation, ...] = ()
+        if isinstance(source, DatastoreSource):
+            locations = (source.location,)
+        elif isinstance(source, DatasetSource) and not source.operations:
+            locations = source.locations
+        if is_single(locations):
+            yield locations[0].datastore, locations[0].path
 
 
 @contextmanager

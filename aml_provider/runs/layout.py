@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from aml_provider.spec.names import folder_name
+from aml_provider.workspace.model import DatastoreConfig
 from aml_provider.workspace.resolved import LoadedWorkspace
 
 # Leading dot: not data, so no glob of an author's dataset picks it up.
@@ -163,10 +164,13 @@ class RunStore:
     """The root of everything kept about runs: a folder in the pipeline's default datastore, or beside it.
 
     It is in a datastore, not on the worker, because steps on other machines see datastores and nothing else.
+
+    :param remote: the datastore, where it is on another machine.
     """
 
     root: Path
     datastore: str
+    remote: DatastoreConfig | None = None
 
     @classmethod
     def of(cls, workspace: LoadedWorkspace, datastore: str) -> RunStore:
@@ -176,7 +180,9 @@ class RunStore:
 
         :raises PipelineError: there is no such datastore.
         """
-        return cls(workspace.folder_of(datastore) / STORE_FOLDER, datastore)
+        config = workspace.datastore(datastore)
+        remote = config if config.local_root is None else None
+        return cls(workspace.folder_of(datastore) / STORE_FOLDER, datastore, remote)
 
     def run(self, dag_id: str, run_id: str) -> RunFolder:
         return RunFolder(self.root / "runs" / folder_name(dag_id) / folder_name(run_id))
@@ -187,8 +193,13 @@ class RunStore:
 
     @property
     def reuse(self) -> Path:
-        """What has been computed, and what is being computed now."""
+        """What has been computed, and what is being computed now; of a bucket, that is in the bucket itself."""
         return self.root / "reuse"
+
+    @property
+    def copies(self) -> Path:
+        """What this machine has read of a bucket's records."""
+        return self.root / "copies"
 
     @property
     def environment_locks(self) -> Path:

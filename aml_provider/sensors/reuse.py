@@ -138,9 +138,9 @@ class StepReuseSensor(DescribedTask, BaseSensorOperator):
         if self.deferrable:
             from aml_provider.triggers.claim import ClaimTrigger
 
-            trigger = ClaimTrigger(str(store.reuse), str(store.root), claim.key, self.poke_interval)
+            trigger = ClaimTrigger.at(store, claim.key, self.poke_interval)
             self.defer(trigger=trigger, method_name="resume_after_claim", timeout=timedelta(seconds=self.timeout))
-        self._observer = Observer(Claims.of(store.reuse, store.root), claim.key)
+        self._observer = Observer(Claims.of(store), claim.key)
         self._observer.look()
 
     def _done(self, context: Context) -> dict[str, Any]:

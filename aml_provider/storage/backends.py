@@ -32,6 +32,7 @@ class Kind:
     :param name: as its users call it.
     :param extra: which extra of this distribution brings its client library; empty: none is needed.
     :param module: the client library.
+    :param objects: whether it keeps objects, of which two writers are kept apart.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Kind:
     extra: str
     module: str
     open: Callable[[DatastoreConfig, Origin, Credentials | None], Backend]
+    objects: bool = False
 
 
 def kind_of(config: DatastoreConfig, name: str) -> Kind:
@@ -66,6 +68,11 @@ def kind_of(config: DatastoreConfig, name: str) -> Kind:
         f"datastore {name!r} has the URL {config.url!r}, and {config.scheme}:// is no kind of store that works here."
         f"{hint} What works: {', '.join(dict.fromkeys(known))}."
     )
+
+
+def keeps_records(config: DatastoreConfig) -> bool:
+    """Whether it is a bucket, in which small blobs can be kept. Opens nothing."""
+    return any(kind.objects and config.scheme in kind.schemes for kind in KINDS)
 
 
 def checked(config: DatastoreConfig, name: str) -> DatastoreConfig:
@@ -180,9 +187,9 @@ def _web(config: DatastoreConfig, origin: Origin, found: Credentials | None) -> 
 
 KINDS = (
     Kind("folder", ("file",), "", "", _folder),
-    Kind("S3", ("s3", "s3a"), "s3", "s3fs", _s3),
-    Kind("Azure Blob Storage", ("abfs", "abfss", "az", "wasb", "wasbs"), "azure", "adlfs", _azure),
-    Kind("Google Cloud Storage", ("gs", "gcs"), "gcs", "gcsfs", _gcs),
+    Kind("S3", ("s3", "s3a"), "s3", "s3fs", _s3, objects=True),
+    Kind("Azure Blob Storage", ("abfs", "abfss", "az", "wasb", "wasbs"), "azure", "adlfs", _azure, objects=True),
+    Kind("Google Cloud Storage", ("gs", "gcs"), "gcs", "gcsfs", _gcs, objects=True),
     Kind("SFTP", ("sftp", "ssh"), "sftp", "sshfs", _sftp),
     Kind("web", ("http", "https"), "", "aiohttp", _web),
 )

@@ -10,7 +10,7 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from aml_provider.spec.errors import NotSupportedError, PipelineError
 from aml_provider.workspace.model import DatastoreConfig
@@ -25,6 +25,9 @@ from .folder_store import FolderStore
 from .listing import listed_files
 from .paths import glob_regex, glob_root, is_glob, kept_by_runs, normalized
 from .record_base import RecordStore
+
+if TYPE_CHECKING:
+    from .object_store import ObjectStore
 
 R = TypeVar("R")
 T = TypeVar("T")
@@ -252,12 +255,17 @@ class Store:
 
         :raises NotSupportedError: it is neither a folder nor an object store.
         """
-        place = normalized(path, self.name)
         if self._local_root is not None:
+            place = normalized(path, self.name)
             return FolderStore(self._local_root / place if place else self._local_root)
+        return self.bucket(path)
+
+    def bucket(self, path: str = "") -> ObjectStore:
+        """:meth:`records` of a datastore that is no folder."""
         from .object_backend import ObjectBackend
         from .object_store import ObjectStore
 
+        place = normalized(path, self.name)
         backend = self._opened()
         if not isinstance(backend, ObjectBackend):
             raise NotSupportedError(

@@ -90,6 +90,14 @@ class ObjectStore(RecordStore):
         with told(self._origin, f"listing {prefix!r}"):
             return sorted(self._objects.run(self._entries, prefix), key=lambda entry: entry.name)
 
+    def tags(self, prefix: str, most: int) -> dict[str, str | None] | None:
+        """What changes with the content of every blob whose name begins with ``prefix``.
+
+        :param most: with more blobs than that, the answer is ``None``.
+        """
+        with told(self._origin, f"listing {prefix!r}"):
+            return self._objects.run(self._tags, prefix, most)
+
     # --- inside ---------------------------------------------------------------------------------------------
 
     def _key(self, name: str) -> str:
@@ -119,6 +127,14 @@ class ObjectStore(RecordStore):
                 name = info.key[len(self._prefix) :]
                 if not info.is_folder and not any(part.startswith(".") for part in name.split("/")):
                     found.append(Entry(name, info.size, info.modified))
+        return found
+
+    async def _tags(self, prefix: str, most: int) -> dict[str, str | None] | None:
+        found: dict[str, str | None] = {}
+        async for page in self._objects.pages(self._prefix + prefix):
+            found.update((info.key[len(self._prefix) :], info.identity) for info in page if not info.is_folder)
+            if len(found) > most:
+                return None
         return found
 
     async def _probe(self) -> bool:

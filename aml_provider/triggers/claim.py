@@ -13,6 +13,10 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from aml_provider.reuse.claims import Claims, Observer
 from aml_provider.reuse.index import ReuseIndex
+from aml_provider.reuse.keeping import is_in_bucket
+from aml_provider.runs.layout import RunStore
+from aml_provider.spec.errors import AmlError
+from aml_provider.workspace.model import DatastoreConfig
 
 _log = logging.getLogger(__name__)
 
@@ -31,10 +35,15 @@ class ClaimTrigger(BaseTrigger):
     :param run_store: the folder that heartbeats are relative to.
     :param key: the fingerprint.
     :param poll_seconds: how often to look.
+    :param bucket: where the index is in a bucket: ``name``, ``url`` and ``conn_id`` of the datastore, and the file with
+        its connection, if that is not Airflow's. ``index`` is then of no use.
     """
 
-    def __init__(self, index: str, run_store: str, key: str, poll_seconds: float = 5.0) -> None:
+    def __init__(
+        self, index: str, run_store: str, key: str, poll_seconds: float = 5.0, bucket: dict[str, Any] | None = None
+    ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
+        self.bucket = bucket
         self.index = index
         self.run_store = run_store
         self.key = key
@@ -44,13 +53,35 @@ class ClaimTrigger(BaseTrigger):
         """How another process makes the same trigger."""
         return (
             f"{type(self).__module__}.{type(self).__qualname__}",
-            {"index": self.index, "run_store": self.run_store, "key": self.key, "poll_seconds": self.poll_seconds},
+            {
+                "index": self.index,
+                "run_store": self.run_store,
+                "key": self.key,
+                "poll_seconds": self.poll_seconds,
+                "bucket": self.bucket,
+            },
         )
+
+    @classmethod
+    def at(cls, store: RunStore, key: str, poll_seconds: float = 5.0) -> ClaimTrigger:
+        """The trigger for a claim in the index of a run store."""
+        bucket = None
+        if is_in_bucket(store):
+            config = store.remote
+            assert config is not None
+            file = config.connections_file
+            bucket = {
+                "name": store.datastore,
+                "url": config.url,
+                "conn_id": config.conn_id,
+                "connections_file": None if file is None else str(file),
+            }
+        return cls(str(store.reuse), str(store.root), key, poll_seconds, bucket)
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, and yield the one event."""
         # Everything that looks at files is in a thread, so that one slow network share stops no other trigger.
-        if await asyncio.to_thread(os.path.isdir, self.index):
+        if self.bucket is not None or await asyncio.to_thread(os.path.isdir, self.index):
             event = await self._watch()
         else:
             # The step has seen a claim there. If it were told at once that there is none, it would be back at once.
@@ -66,13 +97,30 @@ class ClaimTrigger(BaseTrigger):
         yield TriggerEvent(event)  # type: ignore[no-untyped-call]
 
     async def _watch(self) -> dict[str, Any]:
-        index = ReuseIndex.of(Path(self.index))
-        observer = Observer(Claims.of(Path(self.index), Path(self.run_store)), self.key)
+        observer: Observer | None = None
         while True:
-            event = await asyncio.to_thread(self._look, index, observer)
+            try:
+                if observer is None:
+                    # Not before: a bucket is opened with Airflow's connection, which takes a moment.
+                    index, claims = await asyncio.to_thread(self._opened)
+                    observer = Observer(claims, self.key)
+                event = await asyncio.to_thread(self._look, index, observer)
+            except AmlError as error:
+                _log.warning("the claim on %s cannot be seen right now: %s", self.key, error)
+                event, observer = None, None
             if event is not None:
                 return event
             await asyncio.sleep(self.poll_seconds)
+
+    def _opened(self) -> tuple[ReuseIndex, Claims]:
+        if self.bucket is None:
+            return ReuseIndex.of(Path(self.index)), Claims.of(Path(self.index), Path(self.run_store))
+        file = self.bucket["connections_file"]
+        config = DatastoreConfig(url=self.bucket["url"], conn_id=self.bucket["conn_id"])
+        store = RunStore(
+            Path(self.run_store), self.bucket["name"], config.kept_in(None if file is None else Path(file))
+        )
+        return ReuseIndex.of(store), Claims.of(store)
 
     def _look(self, index: ReuseIndex, observer: Observer) -> dict[str, Any] | None:
         # The claim first: its owner writes the record before it gives the claim back.

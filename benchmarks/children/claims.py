@@ -24,9 +24,9 @@ def main(times: int) -> None:
     (dags.parent / "workspace.yaml").write_text("name: bench\n", encoding="utf-8")
     file = cached.write(dags, width=1, depth=1)
     binding = cached.compute_all(file)
-    index = ReuseIndex.of(binding.store.reuse)
+    index = ReuseIndex.of(binding.store)
     (sample,) = index.all()
-    claims = Claims.of(binding.store.reuse, binding.store.root)
+    claims = Claims.of(binding.store)
 
     def claim(key: str) -> None:
         lease = claims.acquire(key, owner=key, step="bench", pipeline_run_id="bench", heartbeat="bench")

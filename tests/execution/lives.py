@@ -382,11 +382,11 @@ def read(run: StepRun, outputs: dict[str, Any]) -> dict[str, dict[str, str]]:
 
 
 def claims_of(run: StepRun) -> Claims:
-    return Claims.of(run.binding.store.reuse, run.binding.store.root)
+    return Claims.of(run.binding.store)
 
 
 def index_of(run: StepRun) -> ReuseIndex:
-    return ReuseIndex.of(run.binding.store.reuse)
+    return ReuseIndex.of(run.binding.store)
 
 
 def wrong_records(run: StepRun) -> list[str]:

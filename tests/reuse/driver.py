@@ -189,7 +189,7 @@ class Project:
 
     def index(self, binding: PipelineBinding) -> ReuseIndex:
         """What has been computed."""
-        return ReuseIndex.of(binding.store.reuse)
+        return ReuseIndex.of(binding.store)
 
     # --- running --------------------------------------------------------------------------------------------
 

@@ -73,9 +73,12 @@ def fill(disk: Path) -> Path:
 
 
 class Worker:
-    """A process that computes steps: it claims fingerprints and commits records."""
+    """A process that computes steps: it claims fingerprints and commits records.
 
-    def __init__(self, index: Path, run_store: Path, owner: str) -> None:
+    :param index: a folder, or a datastore's configuration as JSON.
+    """
+
+    def __init__(self, index: Path | str, run_store: Path, owner: str) -> None:
         self.owner = owner
         self._process = subprocess.Popen(
             [sys.executable, __file__, str(index), str(run_store), owner],
@@ -171,8 +174,14 @@ class _Told:
         from aml_provider.reuse.claims import Claims, Lease
         from aml_provider.reuse.index import ReuseIndex
 
-        self.claims = Claims.of(Path(index), Path(run_store))
-        self.index = ReuseIndex.of(Path(index))
+        if index.startswith("{"):
+            from aml_provider.runs.layout import RunStore
+            from aml_provider.workspace.model import DatastoreConfig
+
+            store = RunStore(Path(run_store), "blobs", DatastoreConfig(**json.loads(index)))
+            self.claims, self.index = Claims.of(store), ReuseIndex.of(store)
+        else:
+            self.claims, self.index = Claims.of(Path(index), Path(run_store)), ReuseIndex.of(Path(index))
         self.owner = owner
         self.lease: Lease | None = None
 
@@ -238,8 +247,11 @@ class _Told:
 
 
 if __name__ == "__main__":
+    # Airflow, which knows the connections to buckets, says something on the same stream.
+    _answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
     _told = _Told(*sys.argv[1:])
-    print(json.dumps("ready"), flush=True)
+    print(json.dumps("ready"), file=_answers, flush=True)
     for _line in sys.stdin:
         _command, _args, _options = json.loads(_line)
-        print(json.dumps(getattr(_told, _command)(*_args, **_options)), flush=True)
+        print(json.dumps(getattr(_told, _command)(*_args, **_options)), file=_answers, flush=True)

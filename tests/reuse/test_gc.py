@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from aml_provider.reuse import gc
+from aml_provider.reuse import placed
 from aml_provider.reuse.canonical import digest
 from aml_provider.reuse.gc import Collection, Collector, Selection
 from aml_provider.reuse.index import ReuseIndex
@@ -458,7 +458,7 @@ def test_data_that_was_half_removed_is_removed_by_the_next_collection(
         raise Killed
 
     with monkeypatch.context() as patched:
-        patched.setattr(gc.shutil, "rmtree", dies)
+        patched.setattr(placed.shutil, "rmtree", dies)
         with pytest.raises(Killed):
             lab.collect()
     assert lab.index.read(record.fingerprint) is None

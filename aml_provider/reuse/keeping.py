@@ -1,0 +1,47 @@
+"""Where what has been computed is kept: in the default datastore itself, wherever that keeps two writers apart."""
+
+from __future__ import annotations
+
+import uuid
+from pathlib import Path
+
+from aml_provider.runs.layout import STORE_FOLDER, RunStore
+from aml_provider.storage.backends import keeps_records
+from aml_provider.storage.copied_store import CopiedStore
+from aml_provider.storage.datastores import store_for
+from aml_provider.storage.folder_store import FolderStore
+from aml_provider.storage.record_store import RecordStore
+
+#: Where the index is in a datastore.
+INDEX = f"{STORE_FOLDER}/reuse"
+_NAME = "name"
+
+
+def is_in_bucket(place: RunStore | Path) -> bool:
+    """Whether it is in a bucket, which machines share that share no folder."""
+    return isinstance(place, RunStore) and place.remote is not None and keeps_records(place.remote)
+
+
+def name_of_this_place(place: RunStore | Path) -> str:
+    """What tells apart run stores that share a bucket: their runs may have the same ids. Empty for a folder."""
+    if isinstance(place, Path) or not is_in_bucket(place):
+        return ""
+    own = FolderStore(place.root)
+    own.create(_NAME, uuid.uuid4().hex.encode())
+    return (own.read(_NAME) or b"").decode()
+
+
+def records_in(place: RunStore | Path, path: str = "") -> RecordStore:
+    """The store of the index's blobs.
+
+    :param place: the run store, or the index's folder.
+    :param path: where in it.
+    :raises DatastoreError: the datastore cannot be opened.
+    """
+    if isinstance(place, Path):
+        return FolderStore(place / path if path else place)
+    if not is_in_bucket(place):
+        return records_in(place.reuse, path)
+    assert place.remote is not None
+    bucket = store_for(place.remote, place.datastore).bucket(f"{INDEX}/{path}" if path else INDEX)
+    return CopiedStore(bucket, FolderStore(place.copies / path if path else place.copies))
