@@ -28,6 +28,7 @@ class OnExisting(str, Enum):
     DIFFERENT = "different"
     NEVER = "never"
     FAIL = "fail"
+    APPEND = "append"
 
 
 class DatasetKind(str, Enum):
@@ -43,8 +44,8 @@ Overwrite = Annotated[
     OnExisting,
     typer.Option(
         "--overwrite",
-        help="what happens to a file that is there: replaced; replaced if it is different; kept; or nothing is copied "
-        "when one is different",
+        help="what happens to a file that is there: replaced; replaced if it is different; kept; nothing is copied "
+        "when one is different; or, of a table, rows are added",
     ),
 ]
 
@@ -77,7 +78,7 @@ def cp(
     exclude: Exclude = None,
     as_json: AsJson = False,
 ) -> None:
-    """Copy a file, or what is below a folder, from any store to any other. Run it again to go on where it stopped."""
+    """Copy a file, a table, or what is below a folder, from any store to any other. Run it again to go on."""
     from aml_provider.cli.data_moving import copy
 
     copy(source, destination, recursive, _options(overwrite, include, exclude), as_json=as_json)

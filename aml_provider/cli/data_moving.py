@@ -14,7 +14,7 @@ from aml_provider.cli.data_places import LocalPlace, in_datastore, on_this_machi
 from aml_provider.execution.transferring import journals
 from aml_provider.spec.errors import AmlError
 from aml_provider.storage.paths import glob_root, is_glob, normalized
-from aml_provider.storage.transfer import Options, Place, PlaceType, Summary, transfer
+from aml_provider.storage.transfer import Options, Place, PlaceType, Summary, TablePlace, transfer
 from aml_provider.storage.transfer.progress import Now
 from aml_provider.workspace.discovery import load_workspace
 from aml_provider.workspace.resolved import LoadedWorkspace
@@ -63,26 +63,36 @@ def upload_paths(paths: list[str], destination: str, options: Mapping[str, Any],
 
 def _moved(
     workspace: LoadedWorkspace,
-    source: Place,
-    destination: Place,
+    source: Place | TablePlace,
+    destination: Place | TablePlace,
     recursive: bool,
     options: Mapping[str, Any],
     quiet: bool,
 ) -> Summary:
+    chosen = Options(**options)
+    if isinstance(source, Place) and isinstance(destination, Place):
+        source, chosen = _files(source, recursive, options)
+    with _telling(quiet) as say:
+        return transfer(source, destination, chosen, state=journals(workspace), say=say)
+
+
+def _files(source: Place, recursive: bool, options: Mapping[str, Any]) -> tuple[Place, Options]:
+    """Which files are meant.
+
+    :raises AmlError: none, or a folder without ``recursive``.
+    """
     wanted = source.clean
     local = isinstance(source, LocalPlace)
     if local:
         _must_exist(source)
-    chosen = Options(**options)
     # The shell has taken care of the patterns of this machine.
     if is_glob(wanted) and not local:
         matches(source, wanted, recursive)
-        source, chosen = _by_pattern(source, wanted, recursive, options)
-    elif not recursive and _is_folder(source):
+        return _by_pattern(source, wanted, recursive, options)
+    if not recursive and _is_folder(source):
         name = repr(str(source)) if local else f"{wanted or 'the root'!r} of datastore {source.store.name!r}"
         raise AmlError(f"{name} is a folder; give -r to copy what is below it")
-    with _telling(quiet) as say:
-        return transfer(source, destination, chosen, state=journals(workspace), say=say)
+    return source, Options(**options)
 
 
 def _by_pattern(source: Place, pattern: str, recursive: bool, options: Mapping[str, Any]) -> tuple[Place, Options]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from aml_provider.spec.errors import AmlError
 from aml_provider.storage.datastores import store_for
-from aml_provider.storage.transfer import Place
+from aml_provider.storage.transfer import Place, TablePlace, place_for
 from aml_provider.workspace.model import DatastoreConfig
 from aml_provider.workspace.resolved import LoadedWorkspace
 
@@ -16,14 +16,14 @@ from aml_provider.workspace.resolved import LoadedWorkspace
 _DATASTORE = re.compile(r"([^:/\\.]+):(?!//)(.*)", re.DOTALL)
 
 
-def place_typed(text: str, workspace: LoadedWorkspace) -> Place | None:
-    """The place in a datastore; ``None``: it is a path of this machine.
+def place_typed(text: str, workspace: LoadedWorkspace) -> Place | TablePlace | None:
+    """The place in a datastore, a table where that is a database; ``None``: it is a path of this machine.
 
     :raises AmlError: there is no such datastore, or it is a URL.
     """
     found = _DATASTORE.fullmatch(text)
     if found is not None:
-        return Place(store_for(workspace.datastore(found[1]), found[1]), found[2])
+        return place_for(workspace.datastore(found[1]), found[1], found[2])
     if "://" in text:
         raise AmlError(
             f"{text!r} is a URL; declare it as a datastore in workspace.yaml, or register it, and write DATASTORE:PATH"
@@ -35,15 +35,17 @@ def in_datastore(text: str, workspace: LoadedWorkspace, what: str) -> Place:
     """:func:`place_typed` where a path of this machine will not do.
 
     :param what: what it is for.
-    :raises AmlError: it is one.
+    :raises AmlError: it is one, or a table.
     """
-    place = place_typed(text, workspace)
-    if place is None:
-        raise AmlError(
-            f"{what} {text!r} is no place in a datastore; write DATASTORE:PATH, like workspaceblobstore:titanic/. "
-            f"There is {', '.join(sorted(workspace.datastores))}"
-        )
-    return place
+    found = _DATASTORE.fullmatch(text)
+    if found is not None:
+        return Place(store_for(workspace.datastore(found[1]), found[1]), found[2])
+    # What is neither a place nor a path has a sentence of its own.
+    place_typed(text, workspace)
+    raise AmlError(
+        f"{what} {text!r} is no place in a datastore; write DATASTORE:PATH, like workspaceblobstore:titanic/. "
+        f"There is {', '.join(sorted(workspace.datastores))}"
+    )
 
 
 class LocalPlace(Place):

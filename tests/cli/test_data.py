@@ -149,6 +149,20 @@ def test_upload_of_files_and_folders(there: Path, aml: Aml) -> None:
     assert (there / "data/raw/x").read_text() == "x"
 
 
+def test_a_table_is_filled_from_a_file_and_back(there: Path, aml: Aml) -> None:
+    text = (there / "workspace.yaml").read_text()
+    (there / "workspace.yaml").write_text(text.replace("raw:", f'db: {{url: "sqlite:///{there}/some.db"}}\n  raw:', 1))
+    (there / "some.db").touch()
+    said = aml(there, "data", "cp", "raw:titanic/train.csv", "db:people")
+    assert said.code == 0, said.err
+    assert aml(there, "data", "cp", "raw:titanic/test.csv", "db:people", "--overwrite", "append").code == 0
+    assert aml(there, "data", "cp", "db:people", "raw:people.csv").code == 0
+    assert (there / "data/raw/people.csv").read_text().split()[1:] == ["1,20", "2,30"]
+    refused = aml(there, "data", "ls", "db:")
+    assert (refused.code, refused.is_plain()) == (1, True)
+    assert "is a database, which has tables and no files" in refused.err
+
+
 @pytest.mark.stores
 @pytest.mark.parametrize("kind", ["s3", "azure"])
 def test_another_machine_and_back(tmp_path: Path, aml: Aml, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
