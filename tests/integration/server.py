@@ -101,6 +101,8 @@ class Server:
             "CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
             "CORE__EXECUTION_API_SERVER_URL": f"http://127.0.0.1:{own_port}/execution/",
             "CORE__PARALLELISM": "24",
+            # The button that an operator has to switch on.
+            "CORE__TEST_CONNECTION": "Enabled",
             "API__HOST": "127.0.0.1",
             "API__PORT": str(own_port),
             "API__WORKERS": "1",
