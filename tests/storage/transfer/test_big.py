@@ -17,7 +17,7 @@ import pytest
 
 from tests import stores
 from tests.storage.transfer.conftest import Make
-from tests.storage.transfer.test_interrupted import ended, seen, started, told
+from tests.storage.transfer.test_interrupted import seen, started, told
 from tests.storage.transfer.trees import age
 
 pytestmark = [
@@ -83,7 +83,9 @@ def test_killed_and_tried_again(
     if start != "local":
         far = make(start)
         text = told(here, shape, far, shape, tmp_path / "there", small_parts=False)
-        assert ended(started(text)) is not None
+        there = started(text)
+        there.communicate()
+        assert there.returncode == 0
         source = (far, shape)
     text = told(*source, destination, "x", tmp_path / "state", small_parts=False)
     moments = random.Random(f"{start}{end}{shape}")
