@@ -48,10 +48,7 @@ ABSENT: dict[str, set[str]] = {
         *("get_snapshot", "delete_snapshot", "get_all_snapshots", "generate_profile", "get_profile", "deprecate"),
         *("archive", "reactivate", "compare_profiles", "update", "register"),
     },
-    "Datastore": {
-        *("set_as_default", "unregister", "register_azure_sql_database", "register_azure_postgre_sql"),
-        "register_azure_my_sql",
-    },
+    "Datastore": {"set_as_default", "unregister"},
     "Environment": {"label", "add_private_pip_wheel"},
     "EnvironmentDefinition": {"label", "add_private_pip_wheel"},
     "PipelineStep": {"create_node", "validate_arguments", "resolve_input_arguments", "create_module_def",
