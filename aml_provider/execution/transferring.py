@@ -98,10 +98,11 @@ def journals(workspace: LoadedWorkspace) -> Path:
     return workspace.state / "transfers"
 
 
-def place_of(text: object, what: str, workspace: LoadedWorkspace) -> Place | TablePlace:
+def place_of(text: object, what: str, workspace: LoadedWorkspace, query: str | None = None) -> Place | TablePlace:
     """The place that an author has written as ``datastore:path``.
 
     :param what: what it is for, for the message.
+    :param query: a query to the datastore, whose path is empty then.
     :raises PipelineError: it is no place, or there is no such datastore.
     """
     name, colon, path = text.partition(":") if isinstance(text, str) else ("", "", "")
@@ -110,7 +111,7 @@ def place_of(text: object, what: str, workspace: LoadedWorkspace) -> Place | Tab
             f"{what} {text!r} is no place in a datastore; write the datastore's name and a path, like "
             "workspaceblobstore:titanic/."
         )
-    return place_for(workspace.datastore(name), name, path)
+    return place_for(workspace.datastore(name), name, path, query)
 
 
 # --- inside -----------------------------------------------------------------------------------------------------

@@ -30,9 +30,11 @@ class DataTransferOperator(Stoppable, BaseOperator):
     :param source: a place in a datastore, like ``workspaceblobstore:titanic/``; a slash at the end says that it is a
         folder. Templated.
     :param destination: likewise. Templated.
+    :param query: a query to the database ``source``, which then names only the datastore: ``warehouse:``. Templated.
     :param include: patterns as in ``.gitignore`` of the files that are moved; default: all. Templated.
     :param exclude: patterns as in ``.gitignore`` of files and folders that are not. Templated.
-    :param overwrite: what happens to a file that is there already. ``different``: it is replaced unless it is
+    :param overwrite: what happens to a file that is there already; a table is replaced by default, and
+        ``append`` adds rows to it. ``different``: it is replaced unless it is
         identical; ``always``; ``never``; ``fail``: nothing is moved if there is one that is not identical.
     :param mirror: remove files at the destination that the source does not have, after all else has arrived.
     :param verify: ``checksum``: content is compared; ``size``: only sizes are.
@@ -45,13 +47,14 @@ class DataTransferOperator(Stoppable, BaseOperator):
         would find. Templated.
     """
 
-    template_fields = ("source", "destination", "include", "exclude", "workspace")
+    template_fields = ("source", "destination", "query", "include", "exclude", "workspace")
 
     def __init__(
         self,
         *,
         source: str,
         destination: str,
+        query: str | None = None,
         include: Sequence[str] = (),
         exclude: Sequence[str] = (),
         overwrite: str = "different",
@@ -67,6 +70,7 @@ class DataTransferOperator(Stoppable, BaseOperator):
         super().__init__(**kwargs)
         self.source = source
         self.destination = destination
+        self.query = query
         self.include = include
         self.exclude = exclude
         self.overwrite = overwrite
@@ -109,7 +113,7 @@ class DataTransferOperator(Stoppable, BaseOperator):
         try:
             folder = Path(self.dag.fileloc).parent
             workspace = load_workspace(folder / self.workspace if self.workspace else None, beside=folder)
-            source = place_of(self.source, "source", workspace)
+            source = place_of(self.source, "source", workspace, self.query)
             destination = place_of(self.destination, "destination", workspace)
             options = self._options(self.include, self.exclude)
             with self.stoppable():

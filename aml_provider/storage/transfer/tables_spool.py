@@ -35,6 +35,11 @@ class Spool:
 
     def __init__(self, path: Path, names: Sequence[str], known: Sequence[Any]) -> None:
         pa = library()
+        doubles = sorted({name for name in names if list(names).count(name) > 1})
+        if doubles:
+            raise TransferError(
+                f"the query has more than one column called {doubles[0]!r}; give each a name of its own (AS ...)."
+            )
         self._path = path
         self._names = list(names)
         self._known = list(known)
@@ -43,11 +48,6 @@ class Spool:
         self._file = path.open("wb")
         self._writer: Any = None
         self.rows = 0
-        doubles = sorted({name for name in names if self._names.count(name) > 1})
-        if doubles:
-            raise TransferError(
-                f"the query has more than one column called {doubles[0]!r}; give each a name of its own (AS ...)."
-            )
 
     def add(self, rows: Sequence[Sequence[Any]]) -> None:
         """Take more rows.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -202,9 +203,18 @@ def _cast(array: Any, type: Any) -> Any:
     ):
         mine, theirs = ("a", "none") if type.tz is None else ("no", "one")
         raise ValueError(f"its points in time have {mine} zone, and the table's have {theirs}")
+    if pa.types.is_string(array.type) and pa.types.is_time(type):
+        return pa.array([None if v is None else _time(v) for v in array.to_pylist()], type)
     if pa.types.is_timestamp(array.type) and pa.types.is_date(type):
         raise ValueError("it has points in time, and the table has days")
     return array.cast(type)
+
+
+def _time(text: str) -> datetime.time:
+    found = datetime.time.fromisoformat(text)
+    if found.tzinfo is not None:
+        raise ValueError("its times of day have a zone, and the table's have none")
+    return found
 
 
 def _bytes(text: str) -> bytes:
