@@ -14,6 +14,7 @@ import os
 import shutil
 import tarfile
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -159,6 +160,7 @@ class Carrier:
             )
         order = {
             "version": 1,
+            "signed": time.time(),
             "base": str(data.INSIDE),
             "bundle": bundle,
             "objects": self._objects(fetched, get),

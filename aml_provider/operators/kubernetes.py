@@ -156,8 +156,6 @@ class KubernetesStepOperator(StepTask, CarriedPod, KubernetesPodOperator):
         for pod in self._pods(run):
             if pod.metadata.deletion_timestamp is None:
                 self.pod_manager.delete_pod(pod)
-            if is_carried(run):
-                self.order_secret(pod.metadata.name).delete()
 
     # --- the pod ------------------------------------------------------------------------------------------------
 
@@ -256,7 +254,6 @@ class KubernetesStepOperator(StepTask, CarriedPod, KubernetesPodOperator):
             context["task_state_store"].delete(ATTEMPT_KEY)
             self._remove_pods(run)
             if is_carried(run):
-                self.order_secret(f"{run.step_run_id}-{attempt.number}").delete()
                 self.clear_carried(run, attempt.number)
         self.push(context, run, outputs)
 

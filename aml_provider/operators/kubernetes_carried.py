@@ -72,10 +72,12 @@ class CarriedPod(KubernetesPodOperator):
         return Carrier(run).receive(attempt)
 
     def clear_carried(self, run: StepRun, number: int | None = None) -> None:
-        """Remove what is on the way of one attempt, or of all of them."""
+        """Remove what is on the way of one attempt, or of all of them, and what told their pods of it."""
         from aml_provider.execution.carrying import Carrier
 
         Carrier(run).clear(number)
+        for known in [a.number for a in run.folder.attempts()] if number is None else [number]:
+            self.order_secret(f"{run.step_run_id}-{known}").delete()
 
     def order_secret(self, name: str) -> OrderSecret:
         """The secret of the pod of this name."""

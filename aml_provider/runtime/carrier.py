@@ -35,6 +35,8 @@ _JOURNAL_SECONDS = 5.0
 _PAUSE = float(os.environ.get("AML_CARRIER_PAUSE", "1"))
 # What a store says of a signature that has expired, and how long somebody is waited for who signs anew.
 _EXPIRED = (400, 401, 403)
+_FRESH_SECONDS = 600
+"""Younger addresses have not expired: who signs with credentials of a short life renews those before."""
 _RENEWAL_SECONDS = float(os.environ.get("AML_RENEWAL_SECONDS", "3600"))
 
 
@@ -298,7 +300,7 @@ def _renewed(work: Callable[[dict[str, Any]], Any], order: dict[str, Any]) -> An
         try:
             return work(order)
         except CarrierError as error:
-            if error.status not in _EXPIRED:
+            if error.status not in _EXPIRED or time.time() - order["signed"] < _FRESH_SECONDS:
                 raise
             print("aml: the store does not take the addresses any more; waiting for new ones", flush=True)
             while True:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tarfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -123,6 +124,7 @@ class Pod:
         self.files: dict[str, bytes] = {"job/job.json": b"{}", "job/code/run.py": b"print()"}
         self.order = {
             "version": 1,
+            "signed": time.time(),
             "base": str(self.volume),
             "bundle": self.shop.request("bundle.tar"),
             "objects": [],
@@ -344,7 +346,18 @@ def test_an_output_that_is_too_large_is_named(pod: Pod) -> None:
     assert "output 'model' is larger than" in pod.last_word
 
 
+def test_addresses_that_were_never_good_are_told_at_once(pod: Pod) -> None:
+    pod.bring()
+    pod.shop.fault = lambda path, times: 403 if path.startswith("output-0") else None
+    pod.step(f"mkdir -p outputs/model; {REPORT}")
+    process = pod.start("out")
+    process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "output 'model' could not be written: the store answers 403" in pod.last_word
+
+
 def test_expired_addresses_are_waited_for(pod: Pod) -> None:
+    pod.order["signed"] = 0
     pod.bring()
     pod.shop.fault = lambda path, times: 403 if path.startswith("output-0") else None
     pod.step(f"mkdir -p outputs/model; echo text >outputs/model/model; {REPORT}")
