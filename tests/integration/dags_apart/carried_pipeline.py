@@ -20,7 +20,7 @@ def held(target):
         name=target,
         script_name="count.py",
         source_directory="code",
-        arguments=["--gate", gate, "--held", output],
+        arguments=["--who", target, "--gate", gate, "--held", output],
         compute_target=target,
         runconfig=run_config,
     )

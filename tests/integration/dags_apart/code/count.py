@@ -12,6 +12,7 @@ from azureml.core import Run
 LONGEST = 3000
 
 parser = argparse.ArgumentParser()
+parser.add_argument("--who", required=True)
 parser.add_argument("--gate", required=True)
 parser.add_argument("--held", type=Path, required=True)
 options = parser.parse_args()
