@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import subprocess
 import sys
@@ -100,18 +101,22 @@ def test_steps_read_what_was_planned_and_are_reused_while_the_answer_is_the_same
     (tmp_path / "src/show.py").write_text(SHOW)
     (tmp_path / "pipeline.py").write_text(PIPELINE)
 
-    def ran() -> list[str]:
-        done = subprocess.run([AML, "run", "pipeline.py"], capture_output=True, text=True, cwd=tmp_path)
+    def aml(*arguments: str) -> str:
+        done = subprocess.run([AML, *arguments], capture_output=True, text=True, cwd=tmp_path)
         assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-        logs = [log.read_text() for log in (tmp_path / "state").rglob("std_log.txt")]
-        return [line for log in logs for line in log.splitlines() if line.startswith("ROWS")]
+        return done.stdout
 
-    first = ran()
-    assert set(first) == {"ROWS [2, 3] [True, False]"}
+    def verdict() -> str:
+        (pipeline,) = json.loads(aml("plan", "pipeline.py", "--json"))
+        return str(next(step["verdict"] for step in pipeline["steps"] if step["name"] == "show"))
+
+    aml("run", "pipeline.py")
+    logs = "".join(log.read_text() for log in (tmp_path / "state").rglob("std_log.txt"))
+    assert "ROWS [2, 3] [True, False]" in logs
     assert (tmp_path / "state/datastores/workspaceblobstore/exports/ids.csv").read_text() == '"id"\n1\n2\n3\n'
-    assert ran() == first
+    assert verdict() == "reuse"
     database.execute("INSERT INTO sales VALUES (4, 'new', 9)")
-    assert set(ran()) == {*first, "ROWS [2, 3, 4] [True, False, False]"}
+    assert verdict() == "run"
 
 
 def _escaped(text: str) -> str:
