@@ -74,7 +74,7 @@ raw = Dataset.File.from_files((store, "raw files/**")).as_named_input("raw").as_
 single = Dataset.File.from_files((store, "raw files/one.csv")).as_named_input("single").as_download()
 several = Dataset.File.from_files([(store, "raw files/one.csv"), (store, "raw files/sub/*.csv")])
 one, other = several.as_named_input("one").as_mount(), several.as_named_input("other").as_mount()
-folder = Dataset.File.from_files((shared, "words")).as_named_input("words").as_mount()
+folder = Dataset.File.from_files((shared, "words")).as_named_input("words").as_mount("/data/words")
 table = OutputFileDatasetConfig("table", destination=(store, "tables/{run-id}")).register_on_complete("table")
 kept = OutputFileDatasetConfig("kept", destination=(shared, "kept/{run-id}"))
 model = PipelineData("model", datastore=store)
