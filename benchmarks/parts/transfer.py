@@ -148,6 +148,7 @@ class _Sides:
             command = [peers.aws(), "s3", "cp", "--recursive", "--only-show-errors", *places]
             command += ["--endpoint-url", os.environ["S3_ENDPOINT_URL"]]
         else:
+            environment.pop("AWS_CA_BUNDLE", None)  # which it cannot read
             # Its remotes are described by variables; these are the credentials of the test stores.
             environment |= {
                 "RCLONE_CONFIG_BENCH_TYPE": "s3",
