@@ -102,8 +102,8 @@ def _output(name: str, given: Any, source: Any) -> Any:
         )
     if getattr(given, "sql_query", None):
         raise PipelineError(
-            f"DataTransferStep {name!r}: destination_data_reference is a query, and nothing can be written to one; give "
-            "it a sql_table."
+            f"DataTransferStep {name!r}: destination_data_reference is a query, and nothing can be written to one; "
+            "give it a sql_table."
         )
     wanted = given.data_reference_name
     taken = getattr(source, "data_reference_name", getattr(source, "name", None))
