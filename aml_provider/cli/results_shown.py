@@ -77,10 +77,10 @@ def print_result(key: str, as_json: bool) -> None:
     for name, value in record.metrics.items():
         print(f"  metric {name}: {value}")
     parts = record.parts.get("key") or {}
-    files = index.manifest(parts["code"]) if parts.get("code") else None
+    code = index.manifest(parts["code"]) if parts.get("code") else None
     print("  it was made of:")
     print_table(
-        ("    ingredient", "name", "value"), [(f"    {i.part}", i.name, i.value) for i in ingredients(parts, files)]
+        ("    ingredient", "name", "value"), [(f"    {i.part}", i.name, i.value) for i in ingredients(parts, code)]
     )
     for name, source in (record.lineage.get("overridden") or {}).items():
         print(
