@@ -124,9 +124,3 @@ def _written(stores: Stores, dataset: DatasetSource, folder: Path) -> list[Path]
         if path not in kept:
             os.unlink(path)
     return [Path(path) for path in paths if path in kept]
-
-
-def no_files(dataset: DatasetSource) -> TableError:
-    """What to say about a dataset without files."""
-    places = ", ".join(f"{place.path!r} in datastore {place.datastore!r}" for place in dataset.locations)
-    return TableError(f"there are no files at {places}" + (" that its operations leave" if dataset.operations else ""))

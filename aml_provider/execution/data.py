@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Sequence, Set
 from dataclasses import dataclass, replace
@@ -28,6 +29,7 @@ from aml_provider.spec.models import (
 from aml_provider.storage.datastores import Store
 from aml_provider.storage.digest_cache import DigestCache
 from aml_provider.storage.gathering import NothingAtPlaceError, is_single, units
+from aml_provider.storage.links import lead_out
 from aml_provider.storage.paths import kept_by_runs, normalized
 from aml_provider.storage.signing import signs
 from aml_provider.storage.stage_cache import StageCache
@@ -112,8 +114,8 @@ def place_input(
 ) -> Placed:
     """Make one input available to an attempt.
 
-    A single place that is mounted is used where it is, without a copy; what the step may change (download) and
-    what is gathered from several places or a glob is copied into the attempt.
+    A single place that is mounted is used where it is, without a copy; what the step may change (download), what is
+    gathered from several places or a glob, and a folder with links that lead out of it is copied into the attempt.
 
     :param in_place: the step runs on this machine and sees the same paths.
     :param fetches: the step's pod fetches by itself what is one place of an object store.
@@ -155,7 +157,8 @@ def _placed(
         store = stores(single.datastore)
         if store.local_root is not None:
             host = _existing(run, source, single, store)
-            if source.mode is not DataMode.DOWNLOAD:
+            # A mount does not have what is outside of it.
+            if source.mode is not DataMode.DOWNLOAD and (in_place or not lead_out(host)):
                 return _used_where_it_is(run, attempt, source, single.datastore, host, in_place)
         private = attempt.inputs / source.name / (PurePosixPath(single.path).name or "data")
         if fetches and signs(store):
@@ -272,9 +275,13 @@ def copy(source: Path, target: Path, without: Set[str] = frozenset()) -> None:
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     if source.is_dir():
-        shutil.copytree(
-            source, target, ignore=lambda folder, _: without if Path(folder) == source else (), dirs_exist_ok=True
-        )
+
+        def left_out(folder: str, names: list[str]) -> set[str]:
+            # copytree's own ignore_dangling_symlinks looks for what a link leads to in the working directory.
+            dangling = {name for name in names if not os.path.exists(os.path.join(folder, name))}
+            return dangling | without if Path(folder) == source else dangling
+
+        shutil.copytree(source, target, ignore=left_out, dirs_exist_ok=True)
     else:
         shutil.copy(source, target)
 

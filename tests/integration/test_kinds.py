@@ -32,6 +32,7 @@ kubernetes: {image: 'testbed/ml:latest', namespace: ml, image_pull_policy: Never
 SHELL = """
 from azureml.core import Environment, Experiment, Workspace
 from azureml.core.runconfig import RunConfiguration
+from azureml.data.data_reference import DataReference
 from azureml.pipeline.core import Pipeline, PipelineData
 from azureml.pipeline.steps import CommandStep
 
@@ -44,7 +45,13 @@ step = CommandStep(
     name="say", command=["command -v python python3 && exit 1; mkdir", said, "&& cd", said, "&& echo hello > hello"],
     outputs=[said], compute_target="local", runconfig=run_config,
 )
-run = Experiment(ws, "shell").submit(Pipeline(ws, [step]))
+linked = DataReference(ws.get_default_datastore(), "linked", path_on_datastore="linked")
+read = PipelineData("read", datastore=ws.get_default_datastore())
+follow = CommandStep(
+    name="follow", command=["cd", linked, "&& cat near far out/far >", read], inputs=[linked], outputs=[read],
+    compute_target="local", runconfig=run_config,
+)
+run = Experiment(ws, "shell").submit(Pipeline(ws, [step, follow]))
 run.wait_for_completion()
 """
 Done = subprocess.CompletedProcess[str]
@@ -132,12 +139,18 @@ def test_no_pod_is_left(runs: Runs, kubeconfig: Path) -> None:
 
 
 @pytest.mark.docker
-def test_an_image_without_python_runs_commands(runs: Runs, tmp_path: Path) -> None:
+def test_an_image_without_python_runs_commands_and_finds_what_links_lead_to(runs: Runs, tmp_path: Path) -> None:
     file = tmp_path / "shell.py"
     file.write_text(SHELL)
+    store = runs.state / "datastores/workspaceblobstore"
+    for path in ("linked/near", "elsewhere/far"):
+        (store / path).parent.mkdir(parents=True)
+        (store / path).write_text(f"{path}\n")
+    (store / "linked/far").symlink_to(store / "elsewhere/far")
+    (store / "linked/out").symlink_to("../elsewhere")
     done = runs.start("docker", file).result()
     assert done.returncode == 0, done.stderr
-    (step,) = json.loads(done.stdout)["steps"]
-    place = step["outputs"]["said"]
-    said = runs.state / "datastores" / place["datastore"] / place["path"] / "hello"
-    assert said.read_text() == "hello\n"
+    say, follow = json.loads(done.stdout)["steps"]
+    assert (store / say["outputs"]["said"]["path"] / "hello").read_text() == "hello\n"
+    # What is outside of the mounted folder is there as well.
+    assert (store / follow["outputs"]["read"]["path"]).read_text() == "linked/near\nelsewhere/far\nelsewhere/far\n"
