@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import pytest
 from kubernetes import client, config
@@ -49,6 +50,25 @@ reuse: {trusted_images: ['testbed/*'], lease_seconds: 5}
 """
 
 
+class Gate(ThreadingHTTPServer):
+    """What the steps ask whether they may go on, from the network of their node."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Asked)
+        self.open: set[str] = set()
+
+
+class _Asked(BaseHTTPRequestHandler):
+    server: Gate
+
+    def do_GET(self) -> None:
+        self.send_response(200 if self.path[1:] in self.server.open else 404)
+        self.end_headers()
+
+    def log_message(self, format: str, *arguments: Any) -> None:
+        """Nothing: they ask often."""
+
+
 @dataclass
 class Apart:
     """An Airflow whose cluster sees none of its files, and the bucket between them."""
@@ -56,11 +76,10 @@ class Apart:
     server: Server
     bucket: Place
     admin: Path
+    gate: Gate
 
     def start(self, gate: str) -> Run:
-        bucket, _, root = self.bucket.url.partition("://")[2].partition("/")
-        endpoint = connection("s3")["extra"]["endpoint_url"]
-        return self.server.trigger("carried", gate=f"{endpoint}/{bucket}/{quote(root)}/{gate}")
+        return self.server.trigger("carried", gate=f"http://127.0.0.1:{self.gate.server_port}/{gate}")
 
     def held(self, run: Run) -> dict[str, list[str]]:
         """The pods of a run's steps."""
@@ -91,7 +110,14 @@ class Apart:
 def apart(tmp_path_factory: pytest.TempPathFactory, testbed_home: Path) -> Iterator[Apart]:
     folder, admin, port = tmp_path_factory.mktemp("apart"), testbed_home / "kubeconfig", free_port()
     shutil.copytree(HERE / "dags_apart", folder / "dags", ignore=shutil.ignore_patterns("__pycache__"))
-    with pytest.MonkeyPatch.context() as patch, place("s3", folder, patch) as bucket, account(admin, folder) as own:
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        place("s3", folder, patch) as bucket,
+        account(admin, folder) as own,
+        Gate() as gate,
+    ):
+        asked = threading.Thread(target=gate.serve_forever)
+        asked.start()
         text = WORKSPACE.replace("STATE", str(folder / "state")).replace("PORT", str(port)).replace("URL", bucket.url)
         (folder / "workspace.yaml").write_text(text.replace("KUBECONFIG", str(own)))
         server = Server(folder / "home", folder / "dags", folder / "workspace.yaml", port, own)
@@ -102,9 +128,11 @@ def apart(tmp_path_factory: pytest.TempPathFactory, testbed_home: Path) -> Itera
             known["extra"] = json.dumps(known["extra"])
             server.api.post("connections", {"connection_id": "my_s3", **known})
             assert server.aml("pools").returncode == 0
-            yield Apart(server, bucket, admin)
+            yield Apart(server, bucket, admin, gate)
         finally:
             server.stop()
+            gate.shutdown()
+            asked.join()
 
 
 def test_the_retry_follows_the_pod_and_takes_what_it_leaves(apart: Apart) -> None:
@@ -122,7 +150,7 @@ def test_the_retry_follows_the_pod_and_takes_what_it_leaves(apart: Apart) -> Non
     eventually("it is tried again", lambda: run.task("watched")["try_number"] == 2 and "tick" in run.log("watched", 2))
     assert apart.held(run) == before
     assert not list((apart.server.store / "held").glob("*")), "nothing half written is seen"
-    apart.bucket.write("gate", b"open")
+    apart.gate.open.add("gate")
     assert run.wait() == "success", [run.log(step) for step in STEPS]
     for step in STEPS:
         attempts = run.step(step).attempts()
