@@ -230,7 +230,12 @@ class StepData:
             return self._reference_input(item.name, self._produced(item), "mount")
         if isinstance(item, DataReference):
             return self._reference_input(
-                item.data_reference_name, _referenced(item), item.mode, item.path_on_compute, item.overwrite, item.name_is_generated
+                item.data_reference_name,
+                _referenced(item),
+                item.mode,
+                item.path_on_compute,
+                item.overwrite,
+                item.name_is_generated,
             )
         if isinstance(item, OutputDatasetConfig):
             return self._dataset_input(item.as_input())
