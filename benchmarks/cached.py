@@ -12,6 +12,7 @@ from aml_provider.reuse.plan import Planner, Verdict
 from aml_provider.reuse.records import Record
 from aml_provider.runs.binding import PipelineBinding, StepRun
 from aml_provider.spec.models import DataLocation, StoredOutput
+from aml_provider.storage.datastores import store_for
 from aml_provider.storage.digest_cache import DigestCache
 
 WIDTH, DEPTH = 200, 5
@@ -104,11 +105,12 @@ def compute_all(file: Path) -> PipelineBinding:
     :param file: submits a pipeline whose steps have one output each.
     """
     binding = binding_of(file)
-    root = binding.workspace.datastore(binding.spec.default_datastore).local_root
-    assert root is not None
-    (root / "raw").mkdir(parents=True, exist_ok=True)
+    name = binding.spec.default_datastore
+    store = store_for(binding.workspace.datastore(name), name)
+    part = file.with_name("part.csv")
     for column in range(sum(not step.upstream for step in binding.spec.steps)):
-        (root / "raw" / f"{column}.csv").write_text(f"{column}\n")
+        part.write_text(f"{column}\n")
+        store.put(part, f"raw/{column}.csv")
     index = ReuseIndex.of(binding.store)
     outputs: dict[str, dict[str, StoredOutput]] = {}
     with DigestCache(binding.digest_cache) as cache:
@@ -121,11 +123,12 @@ def compute_all(file: Path) -> PipelineBinding:
             assert decision.fingerprint is not None, decision.reason
             (output,) = step.outputs
             path = output.destination.replace("{run-id}", run.step_run_id).replace("{output-name}", output.name)
-            (root / path).mkdir(parents=True)
-            (root / path / "part.csv").write_text(f"{step.name}\n")
+            part.write_text(f"{step.name}\n")
+            store.put(part, f"{path}/part.csv")
             stored = contents.stored(DataLocation(datastore=output.datastore, path=path))
             outputs[step.key] = {output.name: stored}
             index.commit(_record(run, decision.fingerprint.key, decision.fingerprint.parts, stored, output.name))
+    part.unlink()
     return binding
 
 

@@ -14,6 +14,7 @@ PARTS: Mapping[str, Callable[[Path, Options], Iterator[Row]]] = {
     "parse": parsing.rows,
     "steps": steps.rows,
     "plan": plan.rows,
+    "plan-s3": plan.far_rows,
     "chain": chain.rows,
     "hash": hashing.rows,
     "claims": claims.rows,

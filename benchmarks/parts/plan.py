@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks import cached
+from benchmarks.bucket import CONNECTION, bucket, connection, missing
 from benchmarks.measure import BIN, Options, alternate, child, clean_environment, middle, program
 from benchmarks.table import Row
 
@@ -33,3 +34,23 @@ def rows(folder: Path, options: Options) -> Iterator[Row]:
     whole = results["command"]
     detail = f"the whole process; processor time {middle(whole, 'cpu'):.3f} s"
     yield Row(f"plan: aml plan --json, {steps} steps", middle(whole, "process"), "s", None, detail)
+
+
+def far_rows(folder: Path, options: Options) -> Iterator[Row]:
+    """The plan by itself, with data and index in a bucket."""
+    if reason := missing():
+        yield Row("plan: steps on S3", None, "s", None, reason)
+        return
+    file = cached.write(folder / "dags")
+    with bucket() as name:
+        file.with_name("workspace.yaml").write_text(
+            "name: bench\ndefault_datastore: far\n"
+            f"datastores: {{far: {{url: 's3://{name}/lab', conn_id: {CONNECTION}}}}}\n",
+            encoding="utf-8",
+        )
+        run = partial(child, home=folder, environment=connection())
+        run("computed", str(file))
+        results = alternate(options.runs, {"plan": partial(run, "plan", str(file))})["plan"]
+    steps, seconds, cpu = results[0]["steps"], middle(results, "seconds"), middle(results, "cpu")
+    detail = f"all cached, records of earlier plans kept here; processor time {cpu:.3f} s"
+    yield Row(f"plan: {steps} steps on S3", seconds, "s", 3.0, detail)

@@ -9,13 +9,13 @@ import json
 import os
 import random
 import shutil
-import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from benchmarks import peers
+from benchmarks.bucket import CONNECTION, bucket, clear, connection, missing
 from benchmarks.measure import Options, alternate, child, clean_environment, middle, program
 from benchmarks.table import Row
 
@@ -25,7 +25,6 @@ FILES, FAR_FILES = 10_000, 1_000
 LEAST, MOST = 1 << 10, 16 << 10
 GOAL_CP, GOAL_AIRFLOW = 0.8, 3
 _PIECE = 8 << 20
-_BUCKET_NAMES = ("S3_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION")
 
 
 def rows(folder: Path, options: Options) -> Iterator[Row]:
@@ -35,11 +34,11 @@ def rows(folder: Path, options: Options) -> Iterator[Row]:
 
 def far_rows(folder: Path, options: Options) -> Iterator[Row]:
     """Rows for an S3."""
-    missing = [name for name in _BUCKET_NAMES if not os.environ.get(name)]
-    if missing:
-        yield Row("transfer: to S3 and from it", None, "x", None, f"no S3: set {', '.join(_BUCKET_NAMES)}")
+    if reason := missing():
+        yield Row("transfer: to S3 and from it", None, "x", None, reason)
         return
-    yield from _far(folder / "far", options)
+    with bucket() as name:
+        yield from _far(_Sides(folder / "far", name), options)
 
 
 # --- this machine ---------------------------------------------------------------------------------------------------
@@ -67,38 +66,33 @@ def _near(folder: Path, options: Options) -> Iterator[Row]:
 # --- S3 -------------------------------------------------------------------------------------------------------------
 
 
-def _far(folder: Path, options: Options) -> Iterator[Row]:
-    sides = _Sides(folder)
-    sides.make_bucket()
-    try:
-        for shape, what, count in (("many", "1,000 small files", FAR_FILES), ("one", "one 128 MiB file", 1)):
-            (make_one if shape == "one" else make_many)(folder / "from" / shape, FAR_BIG if shape == "one" else count)
-            near, far = sides.near(f"from/{shape}"), sides.far(f"kept/{shape}")
-            sides.child("ours", near, far, count, keep=True)
-            goal = GOAL_AIRFLOW if shape == "many" else None
-            for way, source, end in (("to S3", near, sides.far("to")), ("from S3", far, sides.near("to"))):
-                measured = {
-                    "airflow": lambda source=source, end=end, count=count: sides.child("airflow", source, end, count),
-                    "ours": lambda source=source, end=end, count=count: sides.child("ours", source, end, count),
-                }
-                skipped = {}
-                for name in ("aws", "rclone"):
-                    try:
-                        getattr(peers, name)()
-                    except LookupError as reason:
-                        skipped[name] = str(reason)
-                    else:
-                        measured[name] = lambda name=name, source=source, end=end: sides.peer(name, source, end)
-                results = alternate(options.runs, measured)
-                title = f"over ours, {way}, {what}"
-                yield _row(f"transfer: ObjectStoragePath.copy {title}", results, "airflow", goal)
-                for name in ("aws", "rclone"):
-                    if name in skipped:
-                        yield Row(f"transfer: {name} {title}", None, "x", None, skipped[name])
-                    else:
-                        yield _row(f"transfer: {name} {title}", results, name, None)
-    finally:
-        sides.clear_bucket()
+def _far(sides: _Sides, options: Options) -> Iterator[Row]:
+    for shape, what, count in (("many", "1,000 small files", FAR_FILES), ("one", "one 128 MiB file", 1)):
+        (make_one if shape == "one" else make_many)(sides.folder / "from" / shape, FAR_BIG if shape == "one" else count)
+        near, far = sides.near(f"from/{shape}"), sides.far(f"kept/{shape}")
+        sides.child("ours", near, far, count, keep=True)
+        goal = GOAL_AIRFLOW if shape == "many" else None
+        for way, source, end in (("to S3", near, sides.far("to")), ("from S3", far, sides.near("to"))):
+            measured = {
+                "airflow": lambda source=source, end=end, count=count: sides.child("airflow", source, end, count),
+                "ours": lambda source=source, end=end, count=count: sides.child("ours", source, end, count),
+            }
+            skipped = {}
+            for name in ("aws", "rclone"):
+                try:
+                    getattr(peers, name)()
+                except LookupError as reason:
+                    skipped[name] = str(reason)
+                else:
+                    measured[name] = lambda name=name, source=source, end=end: sides.peer(name, source, end)
+            results = alternate(options.runs, measured)
+            title = f"over ours, {way}, {what}"
+            yield _row(f"transfer: ObjectStoragePath.copy {title}", results, "airflow", goal)
+            for name in ("aws", "rclone"):
+                if name in skipped:
+                    yield Row(f"transfer: {name} {title}", None, "x", None, skipped[name])
+                else:
+                    yield _row(f"transfer: {name} {title}", results, name, None)
 
 
 # --- the sides ------------------------------------------------------------------------------------------------------
@@ -109,18 +103,17 @@ class _Sides:
     """Both ends, and every program that moves data between them; each call finds an empty destination.
 
     :param folder: the root on this machine.
+    :param bucket: the root in S3.
     """
 
     folder: Path
-
-    def __post_init__(self) -> None:
-        self.bucket = f"aml-bench-{uuid.uuid4().hex[:12]}"
+    bucket: str = ""
 
     def near(self, path: str) -> dict[str, Any]:
         return {"url": str(self.folder), "path": path, "conn_id": None}
 
     def far(self, path: str) -> dict[str, Any]:
-        return {"url": f"s3://{self.bucket}", "path": path, "conn_id": "bench_s3"}
+        return {"url": f"s3://{self.bucket}", "path": path, "conn_id": CONNECTION}
 
     def child(
         self, side: str, source: dict[str, Any], end: dict[str, Any], files: int, *, keep: bool = False
@@ -128,7 +121,7 @@ class _Sides:
         state = self.folder / "state"
         told = {"source": source, "destination": end, "files": files, "state": str(state)}
         try:
-            return child("transfers", side, json.dumps(told), home=self.folder / "home", environment=_connection())
+            return child("transfers", side, json.dumps(told), home=self.folder / "home", environment=connection())
         finally:
             shutil.rmtree(state, ignore_errors=True)
             if not keep:
@@ -163,40 +156,11 @@ class _Sides:
         self._clear(end)
         return {**found, "seconds": found["process"]}
 
-    def make_bucket(self) -> None:
-        self._client().create_bucket(Bucket=self.bucket)
-
-    def clear_bucket(self) -> None:
-        self._clear(self.far(""))
-        self._client().delete_bucket(Bucket=self.bucket)
-
     def _clear(self, end: dict[str, Any]) -> None:
         if end["conn_id"] is None:
             shutil.rmtree(self.folder / end["path"], ignore_errors=True)
             return
-        client = self._client()
-        for page in client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=end["path"]):
-            keys = [{"Key": item["Key"]} for item in page.get("Contents", ())]
-            if keys:
-                client.delete_objects(Bucket=self.bucket, Delete={"Objects": keys, "Quiet": True})
-
-    def _client(self) -> Any:
-        from botocore.session import Session
-
-        return Session().create_client("s3", endpoint_url=os.environ["S3_ENDPOINT_URL"])
-
-
-def _connection() -> dict[str, str]:
-    if not os.environ.get("S3_ENDPOINT_URL"):
-        return {}
-    known = {
-        "conn_type": "aws",
-        "login": os.environ["AWS_ACCESS_KEY_ID"],
-        "password": os.environ["AWS_SECRET_ACCESS_KEY"],
-        "extra": {"endpoint_url": os.environ["S3_ENDPOINT_URL"], "region_name": os.environ["AWS_DEFAULT_REGION"]},
-    }
-    # Without the Amazon provider Airflow's own way asks no connection, but botocore, which reads variables.
-    return {"AIRFLOW_CONN_BENCH_S3": json.dumps(known), "AWS_ENDPOINT_URL": os.environ["S3_ENDPOINT_URL"]}
+        clear(self.bucket, end["path"])
 
 
 def _url(place: dict[str, Any]) -> str:
