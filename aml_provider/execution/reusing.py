@@ -106,9 +106,7 @@ def claim(run: StepRun, key: str, stale: Claim | None, **terms: Any) -> Lease | 
     """
     claims = Claims.of(run.binding.store)
     terms |= {"owner": run.step_run_id, "step": run.step.name, "pipeline_run_id": run.pipeline_run_id}
-    if stale is not None and stale.key == key:
-        return claims.take_over(stale, **terms)
-    return claims.acquire(key, **terms)
+    return claims.acquire(key, stale if stale is not None and stale.key == key else None, **terms)
 
 
 def _claim_attempt(run: StepRun, number: int, key: str, stale: Claim | None = None) -> Lease | Claim:

@@ -60,6 +60,7 @@ class Claims:
     def acquire(
         self,
         key: str,
+        seen: Claim | None = None,
         *,
         owner: str,
         step: str,
@@ -70,12 +71,16 @@ class Claims:
     ) -> Lease | Claim:
         """Claim a fingerprint.
 
+        :param seen: a stale claim, which is taken away from its owner if it is still exactly that; when it has gone
+            meanwhile, the fingerprint is claimed anew.
         :param owner: the step run. Its own claim, from an earlier attempt, it takes over at once.
-        :return: a lease, not yet renewed by itself (see :meth:`Lease.start`), or the claim of somebody else. A store
-            that cannot be read or written stops nobody from computing: the lease then stands for no claim.
+        :return: a lease, not yet renewed by itself (see :meth:`Lease.start`), or the claim of who is alive after all or
+            was quicker. A store that cannot be read or written stops nobody from computing: the lease then stands for
+            no claim.
         """
         owner += self._behind
-        return self._get(new_claim(key, owner, step, pipeline_run_id, lease_seconds, heartbeat, starting_seconds))
+        mine = new_claim(key, owner, step, pipeline_run_id, lease_seconds, heartbeat, starting_seconds)
+        return self._get(mine, seen)
 
     def look(self, key: str) -> Claim | None:
         """The claim on a fingerprint; ``None`` when nobody has one."""
@@ -86,26 +91,6 @@ class Claims:
         """The claim with its owner's name as it is known in this run store, if it is one of its own."""
         own = self._behind and claim.owner.endswith(self._behind)
         return replace(claim, owner=claim.owner.removesuffix(self._behind)) if own else claim
-
-    def take_over(
-        self,
-        seen: Claim,
-        *,
-        owner: str,
-        step: str,
-        pipeline_run_id: str,
-        lease_seconds: float = DEFAULT_LEASE_SECONDS,
-        heartbeat: str | None = None,
-        starting_seconds: float = 0.0,
-    ) -> Lease | Claim:
-        """Take a stale claim away from its owner, if it is still exactly what was seen.
-
-        :return: a lease, or the claim of who is alive after all or was quicker. When the claim has gone meanwhile, it
-            is claimed anew.
-        """
-        owner += self._behind
-        mine = new_claim(seen.key, owner, step, pipeline_run_id, lease_seconds, heartbeat, starting_seconds)
-        return self._get(mine, seen)
 
     def drop(self, owners: Collection[str]) -> None:
         """Remove the claims of step runs that have ended, whatever has become of their processes.
@@ -177,7 +162,7 @@ class Observer:
         self._clock = clock
         self._seen: tuple[bytes, tuple[int, ...] | None] | None = None
         self._since = 0.0
-        #: The claim of the last look, for :meth:`Claims.take_over`.
+        #: The claim of the last look, for :meth:`Claims.acquire`.
         self.claim: Claim | None = None
 
     def look(self) -> Literal["free", "held", "stale"]:

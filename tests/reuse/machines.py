@@ -211,7 +211,7 @@ class _Told:
             return self.acquire(key, **options)
         claim = Claim.from_text(key, seen)
         return self._taken(
-            self.claims.take_over(claim, owner=self.owner, step="train", pipeline_run_id=self.owner, **options)
+            self.claims.acquire(claim.key, claim, owner=self.owner, step="train", pipeline_run_id=self.owner, **options)
         )
 
     def start(self) -> None:

@@ -63,7 +63,7 @@ class Lab:
 
     def take_over(self, seen: Claim | None, owner: str = "run-2/train") -> Lease | Claim:
         assert seen is not None
-        return self.claims.take_over(seen, owner=owner, step="train", pipeline_run_id="run-2")
+        return self.claims.acquire(seen.key, seen, owner=owner, step="train", pipeline_run_id="run-2")
 
     def later(self, seconds: float) -> str:
         self.clock.now += seconds
@@ -612,7 +612,7 @@ class Competition(RuleBasedStateMachine):
                 assert other.lease is not None
                 if other.lease.claim.token == seen.token:
                     assert self.now - other.last_beat >= 10.0
-            got = self.claims.take_over(seen, **self._wanted(actor))
+            got = self.claims.acquire(seen.key, seen, **self._wanted(actor))
             # Nobody else did anything since the look.
             assert isinstance(got, Lease)
             self._got(actor, got)

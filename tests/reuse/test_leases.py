@@ -71,7 +71,7 @@ def lease_of(claims: Claims, owner: str = "run-1/train", **options: Any) -> Leas
 def take_over(claims: Claims, owner: str = "run-2/train") -> Lease:
     seen = claims.look(KEY)
     assert seen is not None
-    got = claims.take_over(seen, owner=owner, step="train", pipeline_run_id="run-2")
+    got = claims.acquire(seen.key, seen, owner=owner, step="train", pipeline_run_id="run-2")
     assert isinstance(got, Lease)
     return got
 
@@ -398,7 +398,7 @@ def test_a_store_that_cannot_decide_between_two_gets_no_claims_and_says_so_once(
         assert not first.lost
     assert claims.look(KEY) is None
     seen = Claim.from_bytes(KEY, b"")
-    assert isinstance(claims.take_over(seen, owner="run-3/train", step="train", pipeline_run_id="run-3"), Lease)
+    assert isinstance(claims.acquire(seen.key, seen, owner="run-3/train", step="train", pipeline_run_id="run-3"), Lease)
     (said,) = warnings()
     assert "two runs that start together may compute the same step twice" in said
 

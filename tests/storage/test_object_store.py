@@ -192,8 +192,8 @@ def test_an_index_and_its_claims_in_a_bucket(bucket: Place, caplog: pytest.LogCa
     assert seen is not None
     assert seen.beat == 1
     # What was seen before it was renewed is not taken away.
-    assert not isinstance(claims.take_over(theirs, owner="run 2", step="train", pipeline_run_id="r2"), Lease)
-    taken = claims.take_over(seen, owner="run 2", step="train", pipeline_run_id="r2")
+    assert not isinstance(claims.acquire(theirs.key, theirs, owner="run 2", step="train", pipeline_run_id="r2"), Lease)
+    taken = claims.acquire(seen.key, seen, owner="run 2", step="train", pipeline_run_id="r2")
     assert isinstance(taken, Lease)
     mine.renew()
     assert mine.lost

@@ -135,7 +135,7 @@ def test_a_dead_owners_claim_can_be_taken_over_as_it_was_seen(lab: Lab) -> None:
         assert event["state"] == "stale"
         seen = Claim.from_text(event["key"], event["claim"])
         assert seen == lease.claim
-        got = lab.claims.take_over(seen, owner="run-2/train", step="train", pipeline_run_id="run-2")
+        got = lab.claims.acquire(seen.key, seen, owner="run-2/train", step="train", pipeline_run_id="run-2")
         assert isinstance(got, Lease)
 
     run(story)
