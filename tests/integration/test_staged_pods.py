@@ -211,7 +211,7 @@ def on(target, script="fine.py", **more):
 written = PipelineData("written", datastore=shared)
 Experiment(ws, "wrong").submit(
     Pipeline(ws, [
-        on("there", "exits.py"), on("there", "eats.py"), on("later", "exits.py"),
+        on("there", "eats.py"), on("later", "exits.py"),
         on("there", "writes.py", arguments=[written], outputs=[written]),
         on("unsigned"), on("refused"), on("forbidden"), on("misspelt"), on("misspelt-later"), on("no-python"),
     ]), continue_on_step_failure=True,
@@ -238,7 +238,6 @@ WRONG_CODE = {
     "code/writes.py": "import sys\nopen(sys.argv[1], 'w').write('written')\n",
 }
 ERRORS = {
-    "exits on there": ["exit code 3"],
     "exits on later": ["exit code 3"],
     "eats on there": ["more memory than the limit of 96 MiB", "'there'"],
     "writes on there": ["output 'written' could not be written", "the store answers 404"],
