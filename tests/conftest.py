@@ -94,12 +94,13 @@ PROBES: dict[str, Callable[[], str | None]] = {
 }
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist looks at the groups
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Where several processes do the tests, one does all those of the running Airflow, and begins with them."""
     if not hasattr(config, "workerinput"):
         return
     for item in items:
-        group = "airflow" if "server" in getattr(item, "fixturenames", ()) else str(item.path)
+        group = "airflow" if "server" in getattr(item, "fixturenames", ()) else f"{item.path.parent.name}.{item.path.stem}"
         item.add_marker(pytest.mark.xdist_group(group))
     items.sort(key=lambda item: "server" not in getattr(item, "fixturenames", ()))
 
