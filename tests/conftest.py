@@ -13,6 +13,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
@@ -94,15 +95,28 @@ PROBES: dict[str, Callable[[], str | None]] = {
 }
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist looks at the groups
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Where several processes do the tests, one does all those of the running Airflow, and begins with them."""
-    if not hasattr(config, "workerinput"):
-        return
-    for item in items:
-        group = "airflow" if "server" in getattr(item, "fixturenames", ()) else f"{item.path.parent.name}.{item.path.stem}"
-        item.add_marker(pytest.mark.xdist_group(group))
-    items.sort(key=lambda item: "server" not in getattr(item, "fixturenames", ()))
+    """Where several processes do the tests, those of the running Airflow are the first: they take longest."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: "server" not in getattr(item, "fixturenames", ()))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Have one process do all tests of the running Airflow, of which there is one, and one do those of a file."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Scheduling(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return "airflow" if _needs_airflow(file) else file
+
+    return Scheduling(config, log)
+
+
+@functools.cache
+def _needs_airflow(file: str) -> bool:
+    return "server: Server" in (ROOT / file).read_text(encoding="utf-8")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
