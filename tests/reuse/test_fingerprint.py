@@ -644,7 +644,7 @@ from azureml.core.runconfig import RunConfiguration
 from azureml.data import OutputFileDatasetConfig
 from azureml.data.data_reference import DataReference
 from azureml.pipeline.core import Pipeline, PipelineData, PipelineParameter
-from azureml.pipeline.steps import CommandStep, PythonScriptStep
+from azureml.pipeline.steps import CommandStep, DataTransferStep, PythonScriptStep
 
 ws = Workspace.from_config()
 store = ws.get_default_datastore()
@@ -665,7 +665,8 @@ command = CommandStep(
 )
 command.run_after(script)
 alone = CommandStep("echo 1", name="alone", compute_target="here")
-Experiment(ws, "everywhere").submit(Pipeline(ws, [alone, script, command]), tags={"b": "1", "a": "2"})
+move = DataTransferStep("move", DataReference(store, "raw", "raw"), DataReference(store, "kept", "kept"), "here")
+Experiment(ws, "everywhere").submit(Pipeline(ws, [alone, script, command, move]), tags={"b": "1", "a": "2"})
 """
 TELL = """\
 import json, sys
@@ -713,7 +714,7 @@ def test_every_kind_of_step_is_the_same_for_every_user_on_every_host_and_in_ever
     assert [process.returncode for process in processes] == [0, 0]
     assert said[0] == said[1]
     spec, keys = json.loads(said[0])
-    assert set(keys) == {"script", "alone"}, "what comes behind one that runs is not known yet"
+    assert set(keys) == {"script", "alone", "move"}, "what comes behind one that runs is not known yet"
     assert {step["type"] for step in json.loads(spec)["steps"]} == _kinds(PipelineStep)
 
 
