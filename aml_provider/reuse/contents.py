@@ -13,6 +13,7 @@ from aml_provider.datasets.resolving import dataset_of, locations_of
 from aml_provider.datasets.selection import files_of, is_selected, told_by_paths, why_unknowable
 from aml_provider.reuse.canonical import digest
 from aml_provider.reuse.errors import UnknownIngredientError
+from aml_provider.runs import sources
 from aml_provider.runs.binding import StepRun
 from aml_provider.spec.errors import AmlError
 from aml_provider.spec.models import DataLocation, DatasetSource, StepInput, StepOutputSource, StoredOutput
@@ -111,7 +112,7 @@ class Contents:
         if dataset is not None and is_selected(dataset):
             chosen = files_of(self.store, dataset)
             return self._gathered(source, [(file.datastore, file.path, file.inner) for file in chosen])
-        locations = locations_of(run, source)
+        locations = sources.locations_of(run, source) if dataset is None else dataset.locations
         if not locations:
             raise UnknownIngredientError(f"input {source.name!r} is no files, so nobody can see whether it changes")
         if is_single(locations):
