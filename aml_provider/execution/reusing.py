@@ -20,6 +20,8 @@ from aml_provider.workspace.model import ComputeKind
 
 # An attempt's folder whose runtime has not started yet shows no sign of life: time for images and for a place to run.
 STARTING_MARGIN_SECONDS = 60.0
+# How long a deferred task may wait for a worker when its pod has ended.
+RESUMING_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -112,11 +114,13 @@ def claim(run: StepRun, key: str, stale: Claim | None, **terms: Any) -> Lease | 
 def _claim_attempt(run: StepRun, number: int, key: str, stale: Claim | None = None) -> Lease | Claim:
     compute = run.compute
     waits = compute.kind is ComputeKind.KUBERNETES and compute.deferrable
+    # Nothing shows that a deferred step lives between its pod's end and the worker that takes what the pod has left.
+    resuming = RESUMING_SECONDS if waits else 0.0
     return claim(
         run,
         key,
         stale,
-        lease_seconds=run.binding.workspace.file.reuse.lease_seconds,
+        lease_seconds=run.binding.workspace.file.reuse.lease_seconds + resuming,
         heartbeat=heartbeat(run, number),
         # While its pod is pending, a deferred step has no worker that would renew its claim.
         starting_seconds=compute.startup_timeout_seconds + STARTING_MARGIN_SECONDS if waits else 0.0,

@@ -94,7 +94,14 @@ def test_a_long_step_is_followed_once_mlflow_is_loaded(folder: RunFolder, store:
         from pathlib import Path
         from aml_provider.tracking.follower import Follower
         with Follower(Path({str(folder.path)!r}), {folder.uri!r}):
-            time.sleep(9)
+            while not Path({str(folder.path / "seen")!r}).exists():
+                time.sleep(0.1)
     """)
-    subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT, timeout=60)
-    assert store.step("train").data.metrics == {"loss": 1.0}
+    step = subprocess.Popen([sys.executable, "-c", program], cwd=ROOT)
+    deadline = time.monotonic() + 120
+    while store.step("train").data.metrics != {"loss": 1.0}:
+        assert step.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    (folder.path / "seen").touch()
+    assert step.wait(60) == 0
