@@ -13,7 +13,7 @@ from aml_provider.cli.data_listing import matches
 from aml_provider.cli.data_places import LocalPlace, in_datastore, on_this_machine, place_typed
 from aml_provider.execution.transferring import journals
 from aml_provider.spec.errors import AmlError
-from aml_provider.storage.paths import glob_root, is_glob, normalized
+from aml_provider.storage.paths import glob_root, is_glob
 from aml_provider.storage.transfer import Options, Place, PlaceType, Summary, TablePlace, transfer
 from aml_provider.storage.transfer.progress import Now
 from aml_provider.workspace.discovery import load_workspace
@@ -114,7 +114,7 @@ def _by_pattern(source: Place, pattern: str, recursive: bool, options: Mapping[s
 
 
 def _is_folder(place: Place) -> bool:
-    path = normalized(place.path, place.store.name)
+    path = place.clean
     if isinstance(place, LocalPlace):
         return place.store.local_path(path).is_dir()
     return not path or (not place.store.is_file(path) and place.store.exists(path))

@@ -293,11 +293,6 @@ class Carrier:
             raise StepError(sentence) from error
 
 
-def is_carried(run: StepRun) -> bool:
-    """Whether the step's files travel through an object store."""
-    return run.compute.settings.shared_volume is False
-
-
 def _parts(folder: str, key: str) -> list[str]:
     return [f"{folder}/{key}.{number:04d}" for number in range(_PARTS)]
 

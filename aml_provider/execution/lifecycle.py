@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from aml_provider.execution.carrying import Carrier, is_carried
 from aml_provider.execution.recording import adopt
 from aml_provider.execution.staging import discard_attempts
 from aml_provider.reuse.announced import announce, withdraw
@@ -155,7 +154,9 @@ def _discard(runs: list[StepRun]) -> None:
     for run in runs:
         try:
             discard_attempts(run)
-            if is_carried(run) and run.folder.latest:
+            if run.is_carried and run.folder.latest:
+                from aml_provider.execution.carrying import Carrier
+
                 Carrier(run).clear()
         except (AmlError, OSError) as e:
             _log.warning("what step %r had staged could not be removed: %s", run.step.name, e)

@@ -134,7 +134,7 @@ def _source(run: StepRun, source: StepInput) -> Place | TablePlace:
         name = dataset.query.datastore
         return place_for(run.binding.workspace.datastore(name), name, query=dataset.query.query)
     places = locations_of(run, source)
-    if not is_single(places) or dataset_of(run, source) is not None:
+    if not is_single(places) or dataset is not None:
         raise StepError(
             f"step {run.step.name!r}: its source {source.name!r} is a dataset, and one file or folder of a datastore "
             "is wanted; give its place as a DataReference."

@@ -18,7 +18,7 @@ from urllib3.exceptions import HTTPError
 from yaml import YAMLError
 
 from aml_provider.operators.base import StepTask
-from aml_provider.operators.kubernetes_carried import CarriedPod, is_carried
+from aml_provider.operators.kubernetes_carried import CarriedPod
 from aml_provider.operators.kubernetes_staging import last_word
 from aml_provider.operators.labels import ATTEMPT_LABEL, OWNER, OWNER_LABEL, STEP_LABEL, labels_of
 from aml_provider.runs.binding import PipelineBinding, StepRun
@@ -87,7 +87,7 @@ class KubernetesStepOperator(StepTask, CarriedPod, KubernetesPodOperator):
         with self.translated_errors(run, context), self._cluster_errors(run):
             attempt = run.folder.attempt(int(str(context["task_state_store"].get(ATTEMPT_KEY))))
             self._label(run, attempt.number)
-            self.carried = (run, attempt) if is_carried(run) else None
+            self.carried = (run, attempt) if run.is_carried else None
             with self.holding(self.held_lease(run, attempt)):
                 self._until_end(lambda: self._come_back(context, event))
                 self._conclude(run, attempt, context)
@@ -110,7 +110,7 @@ class KubernetesStepOperator(StepTask, CarriedPod, KubernetesPodOperator):
         if not isinstance(number, int):
             return None
         attempt = run.folder.attempt(number)
-        if is_carried(run) and attempt.path.is_dir():
+        if run.is_carried and attempt.path.is_dir():
             self.receive(run, attempt)
         if attempt.finished_report() is None:
             return None
@@ -136,7 +136,7 @@ class KubernetesStepOperator(StepTask, CarriedPod, KubernetesPodOperator):
 
     def _prepare(self, run: StepRun, context: Context) -> AttemptFolder:
         self._remove_pods(run)
-        carried = is_carried(run)
+        carried = run.is_carried
         if carried:
             # The store may be of no use for this, which is known before anything is laid out.
             self.clear_carried(run)
@@ -185,7 +185,7 @@ class KubernetesStepOperator(StepTask, CarriedPod, KubernetesPodOperator):
         if compute.settings.network == "host":
             self.hostnetwork, self.dnspolicy = True, "ClusterFirstWithHostNet"
         # Files that are carried are in a volume of the pod's own.
-        mounts = () if is_carried(run) else prepared.mounts
+        mounts = () if run.is_carried else prepared.mounts
         names = sorted({m.datastore for m in mounts})
         self.volumes = [self._volume(run, datastore, f"datastore-{n}") for n, datastore in enumerate(names)]
         self.volume_mounts = [self._volume_mount(run, m, f"datastore-{names.index(m.datastore)}") for m in mounts]
@@ -194,7 +194,7 @@ class KubernetesStepOperator(StepTask, CarriedPod, KubernetesPodOperator):
             self.volumes.append(k8s.V1Volume(name="shm", empty_dir=memory))
             self.volume_mounts.append(k8s.V1VolumeMount(name="shm", mount_path="/dev/shm"))
         limit = timeout_seconds(run)
-        margin = STAGED_MARGIN_SECONDS if is_carried(run) else DEADLINE_MARGIN_SECONDS
+        margin = STAGED_MARGIN_SECONDS if run.is_carried else DEADLINE_MARGIN_SECONDS
         self.active_deadline_seconds = min(limit + margin, LONGEST_SECONDS) if limit else LONGEST_SECONDS
 
     def _volume(self, run: StepRun, datastore: str, name: str) -> k8s.V1Volume:
@@ -240,7 +240,7 @@ class KubernetesStepOperator(StepTask, CarriedPod, KubernetesPodOperator):
     def _conclude(self, run: StepRun, attempt: AttemptFolder, context: Context) -> None:
         from aml_provider.execution.outcome import conclude
 
-        if is_carried(run) and not self.killed:
+        if run.is_carried and not self.killed:
             # Should this fail, the next try finds it where it is now.
             word = None if self.receive(run, attempt) else last_word(self._last_seen)
             if word:
@@ -253,7 +253,7 @@ class KubernetesStepOperator(StepTask, CarriedPod, KubernetesPodOperator):
         finally:
             context["task_state_store"].delete(ATTEMPT_KEY)
             self._remove_pods(run)
-            if is_carried(run):
+            if run.is_carried:
                 self.clear_carried(run, attempt.number)
         self.push(context, run, outputs)
 

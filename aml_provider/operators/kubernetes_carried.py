@@ -35,11 +35,6 @@ JOURNAL_SECONDS = 5.0
 _log = logging.getLogger(__name__)
 
 
-def is_carried(run: StepRun) -> bool:
-    """Whether the step's files travel through an object store."""
-    return run.compute.settings.shared_volume is False
-
-
 class CarriedPod(KubernetesPodOperator):
     """Mixed into the operator of steps; does nothing for those whose pods see the run's folder."""
 
@@ -102,7 +97,7 @@ class CarriedPod(KubernetesPodOperator):
     @contextmanager
     def kept_fresh(self, run: StepRun, attempt: AttemptFolder) -> Iterator[None]:
         """While a pod is followed: see what its script reports, and renew its addresses."""
-        self.carried = (run, attempt) if is_carried(run) else None
+        self.carried = (run, attempt) if run.is_carried else None
         if self.carried is None or self.deferrable:
             yield
             return

@@ -108,6 +108,11 @@ class StepRun:
         return self.binding.compute_of(self.step)
 
     @property
+    def is_carried(self) -> bool:
+        """Whether the step's files travel through an object store, since its pod shares no volume with the worker."""
+        return self.compute.settings.shared_volume is False
+
+    @property
     def run_folder(self) -> RunFolder:
         """The pipeline run's folder in the run store."""
         return self.binding.store.run(self.dag_id, self.run_id)

@@ -29,6 +29,11 @@ class AzureLocation:
         return {"conn_type": conn_type, "login": self.account, **fields, "extra": extra}
 
 
+def is_plain_name(value: Any) -> bool:
+    """Whether it can be one name in a URL, as it is."""
+    return isinstance(value, str) and bool(value.strip()) and not set("/@?#: ") & set(value)
+
+
 def azure_location(
     what: str, container: str, account: str, protocol: str | None, endpoint: str | None
 ) -> AzureLocation:
@@ -39,7 +44,7 @@ def azure_location(
     :raises UserErrorException: one of them cannot be used.
     """
     for name, value in ((what, container), ("account_name", account)):
-        if not isinstance(value, str) or not value.strip() or set("/@?#: ") & set(value):
+        if not is_plain_name(value):
             raise UserErrorException(f"{name} is {value!r}, which names nothing in Azure; give the plain name.")
     if protocol not in (None, "http", "https"):
         raise UserErrorException(f"protocol is {protocol!r}; give 'https', or 'http'.")

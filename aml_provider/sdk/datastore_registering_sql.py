@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from aml_provider.sdk.datastore_endpoints import is_plain_name
 from aml_provider.sdk.datastore_registering import register
 from aml_provider.sdk.exceptions import UserErrorException
 from aml_provider.spec.errors import NotSupportedError
@@ -171,6 +172,6 @@ def _registered(
 
 
 def _host(server: str, domain: str) -> str:
-    if not isinstance(server, str) or not server.strip() or set("/@?#: ") & set(server):
+    if not is_plain_name(server):
         raise UserErrorException(f"server_name is {server!r}, which names no server; give its plain name.")
     return server if "." in server or server == "localhost" else f"{server}.{domain}"
