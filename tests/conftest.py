@@ -11,13 +11,16 @@ import subprocess
 import tempfile
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import pytest
 import yaml
+
+if TYPE_CHECKING:
+    from tests.stores import Place
 
 # How fast a machine is decides no test: the first call of a property may pay for an import.
 hypothesis.settings.register_profile("aml", deadline=None)
@@ -143,3 +146,21 @@ def repository() -> Path:
 def testbed_home() -> Path:
     """Where the test-bed keeps kubeconfigs and the stores' addresses."""
     return TESTBED_HOME
+
+
+@pytest.fixture(params=[pytest.param(kind, marks=pytest.mark.stores) for kind in ("s3", "azure")])
+def bucket(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
+    """A fresh root in each kind of store that keeps objects."""
+    from tests.stores import place
+
+    with place(request.param, tmp_path, monkeypatch) as made:
+        yield made
+
+
+@pytest.fixture
+def s3(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
+    """A fresh root in S3."""
+    from tests.stores import place
+
+    with place("s3", tmp_path, monkeypatch) as made:
+        yield made

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -70,12 +69,6 @@ given = parser.parse_args()
 text.write_text(text.read_text() + "a downloaded input is the step's own\\n")
 pathlib.Path(given.out).write_text(str(len(text.read_text().splitlines())))
 """
-
-
-@pytest.fixture(params=["s3", "azure"])
-def bucket(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
-    with place(request.param, tmp_path, monkeypatch) as found:
-        yield found
 
 
 def run(folder: Path, bucket: Place, kind: str, kubeconfig: Path) -> dict[str, Any]:

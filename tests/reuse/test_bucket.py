@@ -33,7 +33,7 @@ from aml_provider.triggers.claim import ClaimTrigger
 from aml_provider.workspace.discovery import load_workspace
 from tests.reuse.machines import PATIENCE, Warnings, Worker, until
 from tests.reuse.test_records import KEY, OTHER, record
-from tests.stores import OBJECT_KINDS, Place, connection, place, set_connection
+from tests.stores import Place, connection, set_connection
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKSPACE = """
@@ -43,18 +43,6 @@ datastores:
   blobs: {{url: '{url}', conn_id: {conn_id}}}
 reuse: {{lease_seconds: 5}}
 """
-
-
-@pytest.fixture(params=OBJECT_KINDS)
-def bucket(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
-    with place(request.param, tmp_path, monkeypatch) as made:
-        yield made
-
-
-@pytest.fixture
-def s3(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
-    with place("s3", tmp_path, monkeypatch) as made:
-        yield made
 
 
 def machine(bucket: Place, tmp_path: Path, name: str) -> RunStore:

@@ -16,7 +16,7 @@ from aml_provider.storage import Store, object_backend, store_for
 from aml_provider.storage.faults import DatastoreError, NothingThereError, Reason
 from aml_provider.storage.listing import READ_LIMIT_BYTES
 from aml_provider.workspace.model import DatastoreConfig
-from tests.stores import KINDS, OBJECT_KINDS, Place, place, set_connection
+from tests.stores import KINDS, Place, place, set_connection
 
 # Names that people and programs give to files, each of which has broken a tool somewhere.
 HOSTILE = (
@@ -53,12 +53,6 @@ REFUSED = {
 
 @pytest.fixture(params=KINDS)
 def where(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
-    with place(request.param, tmp_path, monkeypatch) as made:
-        yield made
-
-
-@pytest.fixture(params=OBJECT_KINDS)
-def bucket(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
     with place(request.param, tmp_path, monkeypatch) as made:
         yield made
 

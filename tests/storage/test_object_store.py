@@ -7,8 +7,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
@@ -20,22 +19,10 @@ from aml_provider.storage.faults import DatastoreError, Reason
 from aml_provider.storage.record_store import record_store
 from aml_provider.workspace.model import DatastoreConfig
 from tests.reuse.machines import Warnings
-from tests.stores import OBJECT_KINDS, Place, connection, place, set_connection, wire
+from tests.stores import Place, connection, set_connection, wire
 
 COMPETITORS = 6
 PORTS = {"s3": 5900, "azure": 5910}
-
-
-@pytest.fixture(params=OBJECT_KINDS)
-def bucket(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
-    with place(request.param, tmp_path, monkeypatch) as made:
-        yield made
-
-
-@pytest.fixture
-def s3(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
-    with place("s3", tmp_path, monkeypatch) as made:
-        yield made
 
 
 # --- competitors ------------------------------------------------------------------------------------------------

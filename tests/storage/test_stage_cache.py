@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -11,15 +10,9 @@ import pytest
 
 from aml_provider.spec.errors import PipelineError
 from aml_provider.storage.stage_cache import StageCache
-from tests.stores import OBJECT_KINDS, Place, place
+from tests.stores import Place
 
 MEBIBYTE = 1 << 20
-
-
-@pytest.fixture(params=OBJECT_KINDS)
-def bucket(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
-    with place(request.param, tmp_path, monkeypatch) as found:
-        yield found
 
 
 def staged(cache: StageCache, bucket: Place, path: str, target: Path, *, private: bool = False) -> Path:
