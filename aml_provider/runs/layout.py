@@ -16,6 +16,7 @@ from aml_provider.workspace.resolved import LoadedWorkspace
 
 # Leading dot: not data, so no glob of an author's dataset picks it up.
 STORE_FOLDER = ".aml"
+OUTSIDE_FOLDER = "outside"
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,11 @@ class StepFolder:
     def result_file(self) -> Path:
         return self.path / "result.json"
 
+    @property
+    def outside(self) -> Path:
+        """What programs reported to the step run through its handle."""
+        return self.path / OUTSIDE_FOLDER
+
     def result(self) -> dict[str, Any] | None:
         """The committed result, ``None`` before the step ended."""
         return read_json(self.result_file)
@@ -130,6 +136,11 @@ class RunFolder:
 
     def step(self, key: str) -> StepFolder:
         return StepFolder(self.path / "steps" / key)
+
+    @property
+    def outside(self) -> Path:
+        """What programs reported to the run through its handle."""
+        return self.path / OUTSIDE_FOLDER
 
     @property
     def plan_file(self) -> Path:

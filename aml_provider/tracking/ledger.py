@@ -43,6 +43,7 @@ class Ledger:
 
     :param parent: the pipeline run's MLflow run; ``None`` until every run of the pipeline exists.
     :param status: the parent's status in MLflow.
+    :param pipeline: how far the parent has what was reported to the pipeline run itself.
     :param counts: MLflow run -> metric key -> points so far, from which the next point's step number comes.
     :param names: MLflow run -> key -> the name that the script used.
     """
@@ -51,6 +52,7 @@ class Ledger:
     experiment_id: str | None = None
     parent: str | None = None
     status: str = "RUNNING"
+    pipeline: StepLedger | None = None
     steps: dict[str, StepLedger] = field(default_factory=dict)
     counts: dict[str, dict[str, int]] = field(default_factory=dict)
     names: dict[str, dict[str, str]] = field(default_factory=dict)
@@ -63,7 +65,8 @@ class Ledger:
         except FileNotFoundError:
             return None
         steps = {task_id: StepLedger(**step) for task_id, step in data.pop("steps").items()}
-        return cls(**data, steps=steps)
+        pipeline = data.pop("pipeline", None)
+        return cls(**data, steps=steps, pipeline=None if pipeline is None else StepLedger(**pipeline))
 
     def save(self, run_folder: Path) -> None:
         """Replace the file; a reader sees the old or the new one whole."""

@@ -16,7 +16,7 @@ from aml_provider.runs.layout import RunFolder
 
 from .client import mlflow_client
 from .errors import TrackingBusyError, TrackingError
-from .ledger import Ledger, locked, read_json
+from .ledger import Ledger, StepLedger, locked, read_json
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -145,14 +145,25 @@ def _update(client: MlflowClient, run_folder: Path, ledger: Ledger, final_states
 
     if ledger.parent is None:
         _create(client, run_folder, ledger)
+    _send_to_pipeline(client, run_folder, ledger)
     _add_cleared(client, run_folder, ledger)
     for task_id, step in ledger.steps.items():
         folder = run_folder / "steps" / task_id
         StepProjector(client, run_folder, ledger, step, folder).update(final_states.get(task_id))
 
 
+def _send_to_pipeline(client: MlflowClient, run_folder: Path, ledger: Ledger) -> None:
+    """What programs reported to the pipeline run itself."""
+    from .sending import send_outside
+
+    assert ledger.parent is not None
+    if ledger.pipeline is None:
+        ledger.pipeline = StepLedger(ledger.parent)
+    send_outside(client, run_folder, ledger, ledger.pipeline, run_folder, "pipeline run")
+
+
 def _add_cleared(client: MlflowClient, run_folder: Path, ledger: Ledger) -> None:
-    """A run for every step that has none, because it was reused among many, and that somebody made run after all."""
+    """A run for every step that has none, because it was reused among many, and that has run or been told something."""
     record = read_json(run_folder / "run.json")
     if record is None or len(ledger.steps) == len(record["steps"]):
         return
@@ -160,7 +171,10 @@ def _add_cleared(client: MlflowClient, run_folder: Path, ledger: Ledger) -> None
 
     folder = RunFolder(run_folder)
     for step in record["steps"]:
-        if step["task_id"] not in ledger.steps and folder.step(step["task_id"]).latest:
+        if step["task_id"] in ledger.steps:
+            continue
+        found = folder.step(step["task_id"])
+        if found.latest or found.outside.exists():
             create_step_run(client, record, step, ledger, scheduled=True)
             ledger.save(run_folder)
 

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 from aml_provider.runs.layout import RunFolder
 
 from . import names
-from .journal import Event, metrics_of, read_events, read_new_events
+from .journal import Event, metrics_of, read_events
 from .ledger import Ledger, StepLedger, read_json
 from .projection import Projection, log_params, set_tags, tolerant
 from .reused import recorded_events, reuse_tags
+from .sending import JOURNAL, send_journal, send_outside
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-_EVENTS_PER_BATCH = 1000
 # Our states, v1's and Airflow's, as MLflow's. A step that did not run was, for MLflow, killed.
 _STATUS = {
     "finished": "FINISHED",
@@ -57,6 +57,7 @@ class StepProjector:
         :param final_state: the step's state where somebody else knows it, such as Airflow's for a task that was
             marked; else the step's own result decides.
         """
+        self._send_outside()
         attempts = self._attempts()
         latest = attempts[-1] if attempts else 0
         result = self._result(latest)
@@ -127,16 +128,13 @@ class StepProjector:
         self._save()
 
     def _send_journal(self, attempt: int) -> None:
-        journal = self._attempt_folder(attempt) / "events.jsonl"
-        projection = Projection(self.client, self.ledger, self.step)
-        while True:
-            offset = self.step.offsets.get(str(attempt), 0)
-            events, after = read_new_events(journal, offset, _EVENTS_PER_BATCH)
-            if after == offset:
-                return
-            projection.send(events, f"step {self.folder.name!r}, attempt {attempt}")
-            self.step.offsets[str(attempt)] = after
-            self._save()
+        where = f"step {self.folder.name!r}, attempt {attempt}"
+        journal = self._attempt_folder(attempt) / JOURNAL
+        send_journal(self.client, self.run_folder, self.ledger, self.step, journal, str(attempt), where)
+
+    def _send_outside(self) -> None:
+        """What programs reported through the step's handle, which may come long after the step's end."""
+        send_outside(self.client, self.run_folder, self.ledger, self.step, self.folder, f"step {self.folder.name!r}")
 
     # --- the end --------------------------------------------------------------------------------------------
 
