@@ -25,20 +25,23 @@ _BOUNDS = {
     # Else MLflow prints a link for every run that ends: hundreds of lines in the log of the closing task.
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
+#: What becomes of what steps report, for errors.
+KEPT = "The run's folder keeps what was logged; it goes to MLflow when this works again."
 _PROBE_SECONDS = 3.0
 _PROBE_HOLDS_SECONDS = 30.0
 _CREATE_SECONDS = 120.0
 
 
 @contextmanager
-def mlflow_client(tracking_uri: str) -> Iterator[MlflowClient]:
+def mlflow_client(tracking_uri: str, consequence: str = KEPT) -> Iterator[MlflowClient]:
     """A client for the duration of a few calls, with bounded times.
 
+    :param consequence: what it means for the caller that MLflow cannot be used, as a sentence.
     :raises TrackingError: MLflow cannot be reached or refuses; the message says which URI and why.
     """
     with _bounded(tracking_uri):
         try:
-            _probe(tracking_uri)
+            _probe(tracking_uri, consequence)
             from filelock import Timeout
 
             client = _client(tracking_uri, os.getpid())
@@ -49,11 +52,11 @@ def mlflow_client(tracking_uri: str) -> Iterator[MlflowClient]:
         except TrackingError:
             raise
         except Exception as error:
-            raise _unusable(tracking_uri, error) from error
+            raise _unusable(tracking_uri, error, consequence) from error
         try:
             yield client
         except expected as error:
-            raise _unusable(tracking_uri, error) from error
+            raise _unusable(tracking_uri, error, consequence) from error
 
 
 def is_remote(tracking_uri: str) -> bool:
@@ -61,26 +64,25 @@ def is_remote(tracking_uri: str) -> bool:
     return urlsplit(tracking_uri).scheme in ("http", "https")
 
 
-def artifact_location(tracking_uri: str, run_folder: Path) -> str | None:
+def artifact_location(tracking_uri: str, store_root: Path) -> str | None:
     """Where a new experiment keeps its artifacts; ``None``: the server decides.
 
     MLflow's default for a database is a folder in the current directory, another one in every process. Here it is
     beside the SQLite file, and for other databases in the run store.
+
+    :param store_root: the root of the run store.
     """
     parts = urlsplit(tracking_uri)
     if database := _sqlite_file(tracking_uri):
         return (database.parent / "mlartifacts").as_uri()
     if parts.scheme.split("+")[0] in ("postgresql", "mysql", "mssql"):
-        return (run_folder.absolute().parents[2] / "mlartifacts").as_uri()
+        return (store_root.absolute() / "mlartifacts").as_uri()
     return None
 
 
-def _unusable(tracking_uri: str, error: BaseException) -> TrackingError:
+def _unusable(tracking_uri: str, error: BaseException, consequence: str) -> TrackingError:
     why = str(error).strip().split("\n", 1)[0][:300] or type(error).__name__
-    return TrackingError(
-        f"MLflow at {_without_password(tracking_uri)} cannot be used: {why}. The run's folder keeps what was logged; "
-        "it goes to MLflow when this works again."
-    )
+    return TrackingError(f"MLflow at {_without_password(tracking_uri)} cannot be used: {why}. {consequence}")
 
 
 def _without_password(uri: str) -> str:
@@ -170,7 +172,7 @@ def _bounded(tracking_uri: str) -> Iterator[None]:
 _answered: dict[str, float] = {}
 
 
-def _probe(tracking_uri: str) -> None:
+def _probe(tracking_uri: str, consequence: str) -> None:
     """Ask a server for any answer at all before MLflow, which retries for minutes, asks it anything.
 
     :raises TrackingError: there is none within three seconds.
@@ -186,5 +188,5 @@ def _probe(tracking_uri: str) -> None:
     except urllib.error.HTTPError as error:
         error.close()  # an answer: a proxy's 401 or 404 says that somebody is there
     except (OSError, ValueError) as error:
-        raise _unusable(tracking_uri, getattr(error, "reason", None) or error) from error
+        raise _unusable(tracking_uri, getattr(error, "reason", None) or error, consequence) from error
     _answered[tracking_uri] = time.monotonic()

@@ -52,5 +52,11 @@ def model_name(name: str) -> str:
     return _NOT_IN_MODEL_NAMES.sub("_", name.strip())[:MAX_KEY] or "_"
 
 
+def model_names(name: str) -> tuple[str, str]:
+    """The names that a model may have in the registry: ``a.b`` and ``a_b`` are two models, and one comes first."""
+    plain = model_name(name)
+    return plain, f"{plain[: MAX_KEY - 9]}-{_hash(name)}"
+
+
 def _hash(name: str) -> str:
     return hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:8]

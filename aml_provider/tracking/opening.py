@@ -26,7 +26,8 @@ def create_runs(client: MlflowClient, run_folder: Path, record: dict[str, Any], 
 
     :param record: the content of run.json.
     """
-    experiment_id = _experiment(client, run_folder, record, ledger.tracking_uri)
+    store_root = RunFolder(run_folder).store_root
+    experiment_id = find_or_create_experiment(client, str(record["experiment"]), ledger.tracking_uri, store_root)
     parent, steps = _existing(client, experiment_id, record)
     started = int(float(record.get("started") or 0) * 1000) or None
     if parent is None:
@@ -67,14 +68,18 @@ def create_step_run(
     ledger.steps[step["task_id"]] = StepLedger(run.info.run_id)
 
 
-def _experiment(client: MlflowClient, run_folder: Path, record: dict[str, Any], tracking_uri: str) -> str:
+def find_or_create_experiment(client: MlflowClient, name: str, tracking_uri: str, store_root: Path) -> str:
+    """The id of an experiment.
+
+    :param store_root: the root of the run store, where artifacts of some stores are.
+    """
     from mlflow.exceptions import MlflowException
 
-    name = str(record["experiment"])[: names.MAX_EXPERIMENT]
+    name = name[: names.MAX_EXPERIMENT]
     found = client.get_experiment_by_name(name)
     if found is None:
         try:
-            return str(client.create_experiment(name, artifact_location(tracking_uri, run_folder)))
+            return str(client.create_experiment(name, artifact_location(tracking_uri, store_root)))
         except MlflowException as error:
             # Another pipeline run of the experiment may have been quicker.
             if error.error_code != "RESOURCE_ALREADY_EXISTS":

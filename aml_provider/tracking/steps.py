@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 from aml_provider.runs.layout import RunFolder
 
 from . import names
-from .journal import Event, metrics_of, read_events
+from .journal import metrics_of, read_events
 from .ledger import Ledger, StepLedger, read_json
+from .models import register_event
 from .projection import Projection, log_params, set_tags, tolerant
 from .reused import recorded_events, reuse_tags
 from .sending import JOURNAL, send_journal, send_outside
@@ -144,6 +145,8 @@ class StepProjector:
             self._upload(attempt)
             self.step.uploaded = attempt
             self._save()
+        if attempt and status == "FINISHED":
+            self._register_models(attempt)
         tags = {"aml.state": final_state or str((result or {}).get("state")), "aml.attempt": str(attempt)}
         for part in ("exit_code", "error", "seconds"):
             if result is not None and result.get(part) is not None:
@@ -174,42 +177,17 @@ class StepProjector:
             self.client.log_artifacts(run_id, str(folder / "artifacts"))
         if (folder / "logs" / "std_log.txt").is_file():
             self.client.log_artifact(run_id, str(folder / "logs" / "std_log.txt"), "logs")
-        events = read_events(folder / "events.jsonl")
-        metrics = metrics_of(events)
+        metrics = metrics_of(read_events(folder / JOURNAL))
         if metrics:
             self.client.log_dict(run_id, metrics, "metrics.json")
-        for event in events:
+
+    def _register_models(self, attempt: int) -> None:
+        """Register what the script wanted registered; a step that failed has no model to show."""
+        for event in read_events(self._attempt_folder(attempt) / JOURNAL):
             if event["type"] == "model":
                 with tolerant(f"model {event.get('name')!r} of step {self.folder.name!r}"):
-                    self._register(event, f"{attempt}:{event.get('seq')}:{event.get('time')}")
-
-    def _register(self, event: Event, identity: str) -> None:
-        """Register a model version from the run's artifacts, once."""
-        from mlflow.exceptions import MlflowException
-
-        run_id, name = self.step.run_id, names.model_name(str(event.get("name")))
-        try:
-            self.client.create_registered_model(name)
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_ALREADY_EXISTS":
-                raise
-        for version in self.client.search_model_versions(f"run_id = '{run_id}'"):
-            if version.name == name and version.tags.get("aml.event") == identity:
-                return
-        tags = {
-            names.key(str(key)): "" if value is None else str(value) for key, value in (event.get("tags") or {}).items()
-        }
-        for key, value in (event.get("properties") or {}).items():
-            tags[names.key(f"aml.property.{key}")] = str(value)
-        for part in ("framework", "framework_version"):
-            if event.get(part):
-                tags[f"aml.{part}"] = str(event[part])
-        tags |= {"aml.event": identity, "aml.model_name": str(event.get("name"))}
-        path = str(event.get("path") or "").strip("/")
-        source = f"{self.client.get_run(run_id).info.artifact_uri}/{path}".rstrip("/")
-        self.client.create_model_version(
-            name, source, run_id, tags, description=event.get("description") or None, await_creation_for=0
-        )
+                    identity = f"{attempt}:{event.get('seq')}:{event.get('time')}"
+                    register_event(self.client, self.step.run_id, event, identity)
 
     def _save(self) -> None:
         self.ledger.save(self.run_folder)
