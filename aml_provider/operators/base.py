@@ -221,12 +221,14 @@ class StepTask:
                 f"not started: step {failed[0]!r} failed, and continue_on_step_failure is false for this pipeline"
             )
 
-    def variables(self, run: StepRun, *, in_place: bool) -> dict[str, str]:
-        """Environment variables by which a script's own ``mlflow`` calls land in the step's run."""
+    def variables(self, run: StepRun, number: int, *, in_place: bool) -> dict[str, str]:
+        """Environment variables by which a script's own ``mlflow`` calls land in the run of attempt ``number``."""
+        from aml_provider.tracking.attempts import open_attempt
         from aml_provider.tracking.environment import mlflow_variables
 
-        uri = self.binding.workspace.tracking_uri
-        return mlflow_variables(run.run_folder.path, self.step.key, uri, same_machine=in_place)
+        uri, folder = self.binding.workspace.tracking_uri, run.run_folder.path
+        open_attempt(folder, self.step.key, number)
+        return mlflow_variables(folder, self.step.key, uri, attempt=number, same_machine=in_place)
 
     def prepared_for_container(self, run: StepRun, context: Context, *, fetches: bool = False) -> PreparedAttempt:
         """Lay out the next attempt of a step that runs in a container of its image.
@@ -251,7 +253,7 @@ class StepTask:
             in_place=False,
             # Without a name, the launcher takes the Python that the image has.
             interpreter=python.interpreter if python is not None and named else "",
-            variables=self.variables(run, in_place=False),
+            variables=self.variables(run, context["ti"].try_number, in_place=False),
             fetches=fetches,
         )
 

@@ -56,7 +56,7 @@ class LocalStepOperator(StepTask, BaseOperator):
                     self.go,
                     in_place=True,
                     interpreter=interpreter,
-                    variables=self.variables(run, in_place=True),
+                    variables=self.variables(run, context["ti"].try_number, in_place=True),
                 )
                 environment = {
                     name: value

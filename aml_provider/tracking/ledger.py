@@ -21,7 +21,8 @@ LOCK = "tracking.lock"
 class StepLedger:
     """One step's part.
 
-    :param run_id: the step's MLflow run.
+    :param run_id: the step's MLflow run: that of its latest attempt.
+    :param attempt: the attempt whose run it is; ``None``: none has been seen yet.
     :param status: its status in MLflow.
     :param offsets: attempt number -> bytes of its journal that MLflow has.
     :param done: the attempt whose end MLflow has, 0 before; ``uploaded`` likewise for its files.
@@ -29,6 +30,7 @@ class StepLedger:
     """
 
     run_id: str
+    attempt: int | None = None
     status: str = "SCHEDULED"
     offsets: dict[str, int] = field(default_factory=dict)
     done: int | None = None

@@ -16,6 +16,8 @@ from .reused import MAX_RUNS, log_reused, reused_results
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+#: Which attempt a run is of; 0 for a step that was not run.
+ATTEMPT_TAG = "aml.attempt"
 _PAGE = 1000
 
 
@@ -43,7 +45,7 @@ def create_runs(client: MlflowClient, run_folder: Path, record: dict[str, Any], 
     for step in record["steps"]:
         task_id = step["task_id"]
         if task_id in steps:
-            ledger.steps[task_id] = StepLedger(steps[task_id])
+            ledger.steps[task_id] = steps[task_id]
         elif task_id not in reused or len(reused) <= MAX_RUNS:
             # A reused step's run is ended right after this.
             create_step_run(client, record, step, ledger, scheduled=task_id not in reused)
@@ -61,7 +63,7 @@ def create_step_run(
     assert ledger.experiment_id is not None
     assert ledger.parent is not None
     run = client.create_run(
-        ledger.experiment_id, None, _step_tags(record, step, ledger.parent), run_name=str(step["name"])
+        ledger.experiment_id, None, step_tags(record, step, ledger.parent), run_name=str(step["name"])
     )
     if scheduled:
         client.update_run(run.info.run_id, status="SCHEDULED")
@@ -92,10 +94,12 @@ def find_or_create_experiment(client: MlflowClient, name: str, tracking_uri: str
     return str(found.experiment_id)
 
 
-def _existing(client: MlflowClient, experiment_id: str, record: dict[str, Any]) -> tuple[str | None, dict[str, str]]:
-    """The runs that an earlier try made: the parent and, by task id, the steps'."""
+def _existing(
+    client: MlflowClient, experiment_id: str, record: dict[str, Any]
+) -> tuple[str | None, dict[str, StepLedger]]:
+    """The runs that an earlier try made: the parent and, by task id, those of the steps' latest attempts."""
     parent: str | None = None
-    steps: dict[str, str] = {}
+    steps: dict[str, StepLedger] = {}
     wanted = f"tags.`aml.pipeline_run_id` = {names.quoted(str(record['pipeline_run_id']))}"
     token: str | None = None
     while True:
@@ -103,12 +107,22 @@ def _existing(client: MlflowClient, experiment_id: str, record: dict[str, Any]) 
         for run in page:
             tags = run.data.tags
             if "aml.task_id" in tags:
-                steps[tags["aml.task_id"]] = run.info.run_id
+                found, known = _found(run.info.run_id, run.info.status, tags), steps.get(tags["aml.task_id"])
+                if known is None or (known.attempt or 0) < (found.attempt or 0):
+                    steps[tags["aml.task_id"]] = found
             else:
                 parent = run.info.run_id
         token = page.token
         if not token:
             return parent, steps
+
+
+def _found(run_id: str, status: str, tags: dict[str, str]) -> StepLedger:
+    """The ledger of a step's run that is there already."""
+    attempt = int(tags.get(ATTEMPT_TAG) or 0)
+    if attempt:
+        return StepLedger(run_id, attempt)
+    return StepLedger(run_id, status=status, done=0) if status in ("FINISHED", "KILLED") else StepLedger(run_id)
 
 
 def _parent_tags(record: dict[str, Any]) -> dict[str, str]:
@@ -119,7 +133,11 @@ def _parent_tags(record: dict[str, Any]) -> dict[str, str]:
     )
 
 
-def _step_tags(record: dict[str, Any], step: dict[str, Any], parent: str) -> dict[str, str]:
+def step_tags(record: dict[str, Any], step: dict[str, Any], parent: str) -> dict[str, str]:
+    """What an MLflow run says of the step that it belongs to.
+
+    :param step: its entry in run.json.
+    """
     return _ties(record) | {
         "mlflow.parentRunId": parent,
         "aml.task_id": str(step["task_id"]),

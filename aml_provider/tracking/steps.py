@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from aml_provider.runs.layout import RunFolder
 
 from . import names
+from .attempts import end_of, is_unused, next_run
 from .journal import metrics_of, read_events
 from .ledger import Ledger, StepLedger, read_json
 from .models import register_event
@@ -58,8 +59,9 @@ class StepProjector:
         :param final_state: the step's state where somebody else knows it, such as Airflow's for a task that was
             marked; else the step's own result decides.
         """
-        self._send_outside()
         attempts = self._attempts()
+        self.turn_over(attempts)
+        self._send_outside()
         latest = attempts[-1] if attempts else 0
         result = self._result(latest)
         status = self._final_status(result, final_state)
@@ -71,16 +73,26 @@ class StepProjector:
             return
         if attempts:
             self._start(latest, running=status is None)
-            for attempt in attempts:
-                self._send_journal(attempt)
+            self._send_journal(latest)
         if status is not None:
             self._end(latest, status, result, final_state)
 
+    def turn_over(self, attempts: list[int]) -> None:
+        """Give an attempt that is not the step's first a run of its own; the run of the one before ends as it did."""
+        for attempt in attempts:
+            before = self.step.attempt
+            if is_unused(self.step):
+                self.step.attempt = attempt
+            elif attempt > (before or 0):
+                if before is not None and self.step.done != before:
+                    result = end_of(self.run_folder, self.folder.name, before)
+                    self._start(before, running=False)
+                    self._send_journal(before)
+                    self._end(before, mlflow_status(result["state"]) or "FAILED", result, None)
+                next_run(self.client, self.run_folder, self.ledger, self.step, self.folder.name, attempt)
+
     def _attempts(self) -> list[int]:
-        try:
-            return sorted(int(path.name) for path in (self.folder / "attempts").iterdir() if path.name.isdigit())
-        except FileNotFoundError:
-            return []
+        return [attempt.number for attempt in RunFolder(self.run_folder).step(self.folder.name).attempts()]
 
     def _result(self, latest: int) -> dict[str, Any] | None:
         """The committed result, unless a later attempt is under way (the step was cleared or retried)."""
@@ -110,7 +122,7 @@ class StepProjector:
             self._save()
 
     def _describe(self, attempt: int) -> None:
-        """Parameters and the command line: they cannot change in MLflow, so the first attempt's stand."""
+        """Parameters and the command line."""
         job = read_json(self._attempt_folder(attempt) / "job.json")
         if job is None:
             return

@@ -235,28 +235,6 @@ def test_closing_without_states_believes_the_results(folder: RunFolder, store: S
     assert store.parent().info.status == "KILLED"
 
 
-def test_a_cleared_step_runs_again_in_the_same_run(folder: RunFolder, store: Store) -> None:
-    folder.describe("train")
-    open_run(folder.path, folder.uri)
-    folder.attempt("train", 1)
-    folder.log("train", scalar("loss", 3), scalar("loss", 2))
-    folder.result("train", "Failed")
-    close_run(folder.path, "Failed", {"train": "failed"})
-
-    folder.attempt("train", 2)
-    folder.log("train", scalar("loss", 1), attempt=2)
-    reconcile(folder.path)
-    assert store.step("train").info.status == "RUNNING"
-    assert store.parent().info.status == "RUNNING"
-    # The latest value is the new attempt's although it has fewer points.
-    assert store.step("train").data.metrics == {"loss": 1.0}
-    folder.result("train", attempt=2)
-    close_run(folder.path, "Finished", {"train": "success"})
-    assert store.step("train").info.status == "FINISHED"
-    assert store.step("train").data.tags["aml.attempt"] == "2"
-    assert store.parent().info.status == "FINISHED"
-
-
 def test_a_late_look_at_a_closed_run_does_not_open_it_again(folder: RunFolder, store: Store) -> None:
     folder.describe("train", "score")
     open_run(folder.path, folder.uri)
