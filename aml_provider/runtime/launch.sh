@@ -85,6 +85,13 @@ describe() {
 END
 }
 
+# What the commands have used of the processor so far, in user and in system mode. Only this shell itself can tell: what
+# $(times) prints is of another one.
+used() {
+    times >"$AML_JOB_DIR/times.tmp" && cpu=$(sed -n 2p "$AML_JOB_DIR/times.tmp")
+    rm -f "$AML_JOB_DIR/times.tmp"
+}
+
 # Ends the step: finish EXIT_CODE ERROR. The report is the last thing written; without it the step is not done.
 finish() {
     code=$1 error=null signal=null outputs=
@@ -102,7 +109,7 @@ END
     } 2>/dev/null <<END; then
 {"report_version": 1, "attempt": ${AML_ATTEMPT:-1}, "exit_code": $code, "signal": $signal,
  "timed_out": ${timed_out:-false}, "stopped": ${stopped:-false}, "oom_killed": ${oom_killed:-false}, "error": $error,
- "started": $started, "ended": $(date +%s), "outputs": {$outputs}}
+ "started": $started, "ended": $(date +%s), "outputs": {$outputs}, "usage": {"times": "$(json_text "$cpu")"}}
 END
         exit "$code"
     fi
@@ -157,7 +164,7 @@ collect() {
         chmod -R a+rX "$AML_JOB_DIR/artifacts" 2>/dev/null
 }
 
-log=
+log= cpu=
 started=$(date +%s)
 attempt=${AML_JOB_DIR%/} attempt=${attempt##*/}
 case $attempt in
@@ -253,6 +260,7 @@ cat <&3 2>/dev/null &
 wait_shortly $!
 
 error=
+used 2>/dev/null
 [ "$(oom_kills)" -gt "$kills_before" ] && [ "$code" -ne 0 ] && [ -z "$stopped_by" ] && oom_killed=true
 if [ "$timed_out" = true ]; then
     error="The step ran longer than its limit of $AML_TIMEOUT_SECONDS seconds and was stopped."

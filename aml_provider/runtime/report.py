@@ -31,6 +31,7 @@ class Report:
         self.oom_killed = False
         self.error: str | None = None
         self.outputs: dict[str, dict[str, Any]] = {}
+        self.usage: dict[str, float] = {}
 
     def fail(self, sentence: str, exit_code: int) -> None:
         """The attempt failed; an exit code other than 0 that the command gave itself stays."""
@@ -54,5 +55,6 @@ class Report:
             "started": self.started,
             "ended": self.ended,
             "outputs": self.outputs,
+            "usage": self.usage,
         }
         write_atomically(os.path.join(folder, "report.json"), (json.dumps(facts) + "\n").encode("ascii"))

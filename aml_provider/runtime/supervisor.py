@@ -70,6 +70,7 @@ def _run(job: Job, tee: Tee, inbox: Inbox, report: Report) -> None:
     kills_before = oom_kills()
     ending = Watch(job, tee, inbox, mark).run(arguments, environment)
     report.ended = time.time()
+    report.usage = ending.usage.as_dict()
     # When this is process 1 the counter is the container's own; else neighbours may have raised it.
     killed = ending.signal == 9 or ending.exit_code == 137 or (os.getpid() == 1 and ending.exit_code != 0)
     report.oom_killed = killed and not ending.killed_by_us and oom_kills() > kills_before

@@ -12,6 +12,7 @@ from .job import Job, JobError
 from .process import group_lives, kill_marked, signal_group, start
 from .signals import PASSED_ON, STOPPING, Inbox, name_of
 from .tee import Tee
+from .usage import Usage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ class Ending:
         self.stopped_by: int | None = None
         self.reason: str | None = None
         self.killed_by_us = False
+        self.usage = Usage()
 
 
 class Watch:
@@ -165,11 +167,12 @@ class Watch:
         """Take the status of whatever ended: as process 1, this also gets everyone else's orphans."""
         while True:
             try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
+                pid, status, used = os.wait4(-1, os.WNOHANG)
             except ChildProcessError:
                 return
             if pid == 0:
                 return
+            self._ending.usage.add(used)
             if pid == self._group:
                 self._status = status
 
