@@ -84,7 +84,11 @@ class Contents:
 
         :raises UnknownIngredientError: there is nothing, or it cannot be looked at.
         """
+        origin = source.source
         try:
+            if isinstance(origin, StepOutputSource) and sources.only_says_where(origin):
+                # As a dataset it is all files there, with nothing that its paths could tell besides.
+                return self._found(run, source, None)
             dataset = dataset_of(run, source)
             unknown = None if dataset is None else why_unknowable(dataset)
             if unknown is not None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
 
-from aml_provider.reuse.fingerprint import Fingerprint, declared_name
+from aml_provider.reuse.fingerprint import Fingerprint, declared_names
 from aml_provider.reuse.records import Record
 from aml_provider.spec.models import Step, StoredOutput
 
@@ -108,14 +108,8 @@ def outputs_for(step: Step, record: Record) -> dict[str, StoredOutput]:
     others.
     """
     names = {f"#{number}": name for number, name in enumerate(record.unnamed_outputs)}
-    there = record.stored
-    found = {}
-    for output in step.outputs:
-        declared = declared_name(step.outputs, output)
-        name = names.get(declared, declared)
-        if name in there:
-            found[output.name] = there[name]
-    return found
+    there = {own: names.get(declared, declared) for own, declared in declared_names(step.outputs).items()}
+    return {own: record.stored[name] for own, name in there.items() if name in record.stored}
 
 
 def duration(seconds: float) -> str:

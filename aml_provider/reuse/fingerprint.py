@@ -6,8 +6,9 @@ pipeline, experiment, step, run and user, places of code and data, times, comput
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from aml_provider.reuse.locks import EnvironmentLocks
 from aml_provider.reuse.packages import without_credentials
 from aml_provider.reuse.sources import Code, Sources
 from aml_provider.runs.binding import PipelineBinding, StepRun
+from aml_provider.runs.sources import PLACES, only_says_where
 from aml_provider.spec.models import (
     Argument,
     Command,
@@ -59,7 +61,20 @@ class Fingerprint:
     notes: tuple[str, ...] = ()
 
 
-_NOWHERE = EnvironmentIdentity(True, {}), digest({})
+@dataclass(frozen=True)
+class _Surroundings:
+    """What a step finds where it runs.
+
+    :param digest: of the environment's identity.
+    :param variables: digests, because a value may be a secret.
+    """
+
+    environment: EnvironmentIdentity
+    digest: str
+    variables: dict[str, str] = field(default_factory=dict)
+
+
+_NOWHERE = _Surroundings(EnvironmentIdentity(True, {}), digest({}))
 
 
 class Fingerprinter:
@@ -73,7 +88,9 @@ class Fingerprinter:
         self._contents = contents
         self._sources = Sources(contents.cache)
         self._locks = EnvironmentLocks.of(binding)
-        self._environments: dict[str, tuple[EnvironmentIdentity, str]] = {}
+        self._surroundings: dict[str, _Surroundings] = {}
+        # The same by the object, which many steps share; that it is kept here keeps its id its own.
+        self._seen: dict[tuple[str | None, int], tuple[EnvironmentSpec | None, _Surroundings]] = {}
         self._directories: dict[str | None, Path | None] = {}
 
     def of(self, run: StepRun) -> Fingerprint:
@@ -85,24 +102,23 @@ class Fingerprinter:
         step = run.step
         include = self._binding.reuse_of(step).include
         code = self._code(step, include)
-        environment, environment_digest = self._environment(step)
-        used: dict[str, Any] = {}
-        parts = {
+        surroundings = self._surroundings_of(step)
+        environment = surroundings.environment
+        words = _Words(run)
+        reads, writes = words.reads, words.writes
+        parts: dict[str, Any] = {
             "step": {"type": step.type, "version": step.version},
             "code": code.digest if code else None,
-            "command": _command(run, used),
-            "params": {n: _argument(run, a, used) for n, a in step.parameters.items()},
-            "runconfig": {n: _argument(run, r, used) for n, r in step.runconfig_parameters.items()},
+            "command": words.command(),
+            "params": {n: words.argument(a) for n, a in step.parameters.items()},
+            "runconfig": {n: words.argument(r) for n, r in step.runconfig_parameters.items()},
             "environment": environment.identity,
-            "variables": self._variables(step),
-            "inputs": {
-                declared_name(step.inputs, i): [*_declared_input(run, i), self._contents.of_input(run, i)]
-                for i in step.inputs
-            },
-            "outputs": {declared_name(step.outputs, o): _declared_output(o) for o in step.outputs},
+            "variables": surroundings.variables,
+            "inputs": {reads[i.name]: [*_declared_input(run, i), self._contents.of_input(run, i)] for i in step.inputs},
+            "outputs": {writes[o.name]: _declared_output(o) for o in step.outputs},
         }
         details = {
-            "parameters": used,
+            "parameters": words.used,
             "source_directory": step.source_directory,
             "include": list(include),
             "unnamed_outputs": [o.name for o in step.outputs if o.generated],
@@ -112,7 +128,7 @@ class Fingerprinter:
         notes = (environment.note,) if environment.note else ()
         # An environment may have hundreds of packages, and many steps have the same: it is spelled once.
         # Of all keys in it, only those in parameter values are not known to be text, and those have been looked at.
-        key = digest({**parts, "environment": environment_digest}, checked=True)
+        key = digest({**parts, "environment": surroundings.digest}, checked=True)
         return Fingerprint(key, parts, details, code.files if code else {}, environment.image, notes)
 
     def _code(self, step: Step, include: tuple[str, ...]) -> Code | None:
@@ -125,23 +141,26 @@ class Fingerprinter:
             return None
         return self._sources.of(step, directory, include)
 
-    def _environment(self, step: Step) -> tuple[EnvironmentIdentity, str]:
-        """What the step finds where it runs, and the digest of that.
+    def _surroundings_of(self, step: Step) -> _Surroundings:
+        """What the step finds where it runs.
 
         :raises UnknownIngredientError: nobody can tell.
         """
         if isinstance(step.action, Transfer):
             # Bytes arrive as they are, whatever machine moves them.
             return _NOWHERE
-        compute = self._binding.compute_of(step)
-        asked = f"{compute.name}\0{step.environment.model_dump_json() if step.environment else ''}"
-        known = self._environments.get(asked)
-        if known is None:
-            identity = self._look_at_environment(step)
-            known = self._environments[asked] = identity, digest(identity.identity)
-        if not known[0].known:
-            raise UnknownIngredientError(str(known[0].why))
-        return known
+        where = (step.compute_target, id(step.environment))
+        if where not in self._seen:
+            compute = self._binding.compute_of(step)
+            asked = f"{compute.name}\0{step.environment.model_dump_json() if step.environment else ''}"
+            if asked not in self._surroundings:
+                identity = self._look_at_environment(step)
+                self._surroundings[asked] = _Surroundings(identity, digest(identity.identity), self._variables(step))
+            self._seen[where] = step.environment, self._surroundings[asked]
+        found = self._seen[where][1]
+        if not found.environment.known:
+            raise UnknownIngredientError(str(found.environment.why))
+        return found
 
     def _look_at_environment(self, step: Step) -> EnvironmentIdentity:
         compute = self._binding.compute_of(step)
@@ -163,9 +182,6 @@ class Fingerprinter:
         return replace(found, identity={**found.identity, **asked})
 
     def _variables(self, step: Step) -> dict[str, str]:
-        """Digests, because a value may be a secret."""
-        if isinstance(step.action, Transfer):
-            return {}
         values = dict(self._binding.compute_of(step).settings.environment)
         if step.environment is not None:
             values.update(step.environment.variables)
@@ -187,60 +203,74 @@ def _asked(environment: EnvironmentSpec | None) -> dict[str, Any]:
 # --- the command ------------------------------------------------------------------------------------------------
 
 
-def _command(run: StepRun, used: dict[str, Any]) -> Any:
-    action = run.step.action
-    if isinstance(action, Transfer):
-        types = {"source": action.source_type, "destination": action.destination_type}
-        return [action.kind, [["text", f"{end} is a {kind}"] for end, kind in types.items() if kind is not None]]
-    if isinstance(action, Command):
-        return [action.kind, [_argument(run, a, used) for a in action.words]]
-    return [action.kind, action.script, [_argument(run, a, used) for a in action.arguments]]
+class _Words:
+    """The words of a step's command with the values of one run.
 
+    :ivar used: the parameters that they took, with their values.
+    :ivar reads: the step's inputs as they enter, by name, :ivar writes: its outputs.
+    """
 
-def _argument(run: StepRun, argument: Argument, used: dict[str, Any]) -> Any:
-    """An argument with the values of this run; ``used`` notes which parameters that took."""
-    if isinstance(argument, Text):
-        return ["text", argument.value]
-    if isinstance(argument, ParameterRef):
-        return _parameter(run, argument.name, used)
-    if isinstance(argument, Concat):
-        return ["concat", [_argument(run, part, used) for part in argument.parts]]
-    if isinstance(argument, InputRef):
-        return ["input", declared_name(run.step.inputs, next(i for i in run.step.inputs if i.name == argument.name))]
-    return ["output", declared_name(run.step.outputs, next(o for o in run.step.outputs if o.name == argument.name))]
+    def __init__(self, run: StepRun) -> None:
+        self._run = run
+        self.used: dict[str, Any] = {}
+        self.reads = declared_names(run.step.inputs)
+        self.writes = declared_names(run.step.outputs)
 
+    def command(self) -> list[Any]:
+        """The command itself."""
+        action = self._run.step.action
+        if isinstance(action, Transfer):
+            types = {"source": action.source_type, "destination": action.destination_type}
+            return [action.kind, [["text", f"{end} is a {kind}"] for end, kind in types.items() if kind is not None]]
+        if isinstance(action, Command):
+            return [action.kind, [self.argument(word) for word in action.words]]
+        return [action.kind, action.script, [self.argument(word) for word in action.arguments]]
 
-def _parameter(run: StepRun, name: str, used: dict[str, Any]) -> Any:
-    if run.binding.reuse_of(run.step).ignores(name):
-        return ["ignored parameter", name]
-    if name not in run.parameters:
-        raise UnknownIngredientError(f"this run has no value for pipeline parameter {name!r}")
-    check_keys(run.parameters[name])
-    used[name] = run.parameters[name]
-    return ["value", run.parameters[name]]
+    def argument(self, argument: Argument) -> list[Any]:
+        """One word of it, or the value of a parameter."""
+        if isinstance(argument, Text):
+            return ["text", argument.value]
+        if isinstance(argument, ParameterRef):
+            return self._parameter(argument.name)
+        if isinstance(argument, Concat):
+            return ["concat", [self.argument(part) for part in argument.parts]]
+        if isinstance(argument, InputRef):
+            return ["input", self.reads[argument.name]]
+        return ["output", self.writes[argument.name]]
+
+    def _parameter(self, name: str) -> list[Any]:
+        run = self._run
+        if run.binding.reuse_of(run.step).ignores(name):
+            return ["ignored parameter", name]
+        if name not in run.parameters:
+            raise UnknownIngredientError(f"this run has no value for pipeline parameter {name!r}")
+        check_keys(run.parameters[name])
+        self.used[name] = run.parameters[name]
+        return ["value", run.parameters[name]]
 
 
 # --- data -------------------------------------------------------------------------------------------------------
 
-# Where data is, and what it is called in the workspace. What is there is looked at.
-_PLACES = {"kind", "step", "output", "datastore", "path", "location", "locations", "name", "version", "derived"}
+
+def declared_names(among: Sequence[StepInput] | Sequence[StepOutput]) -> dict[str, str]:
+    """The names under which inputs or outputs enter, by their own: the same, or a place where nobody gave a name."""
+    places = count()
+    return {item.name: f"#{next(places)}" if item.generated else item.name for item in among}
 
 
-def declared_name(among: tuple[StepInput, ...] | tuple[StepOutput, ...], item: StepInput | StepOutput) -> str:
-    """The name under which an input or output enters: its own, or its place when nobody named it."""
-    if not item.generated:
-        return item.name
-    return f"#{[other.name for other in among if other.generated].index(item.name)}"
+def declared_name(among: Sequence[StepInput] | Sequence[StepOutput], item: StepInput | StepOutput) -> str:
+    """That of one of them."""
+    return declared_names(among)[item.name]
 
 
 def _declared_input(run: StepRun, item: StepInput) -> list[Any]:
     """What of an input's declaration a script can notice."""
     source = item.source
-    # Whatever else an author may say about data counts, unless it only says where the data is.
-    declared = source.model_dump(mode="json", exclude=_PLACES, exclude_defaults=True)
-    if isinstance(source, ParameterSource):
-        chosen = dataset_of(run, item)
-        declared = {} if chosen is None else chosen.model_dump(mode="json", exclude=_PLACES, exclude_defaults=True)
+    # Whatever else an author may say about data counts, unless it only says where the data is: that is looked at.
+    said = dataset_of(run, item) if isinstance(source, ParameterSource) else source
+    declared = {}
+    if said is not None and not only_says_where(said):
+        declared = said.model_dump(mode="json", exclude=set(PLACES), exclude_defaults=True)
     return [
         item.mode.value,
         item.path_on_compute,

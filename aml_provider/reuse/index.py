@@ -10,7 +10,7 @@ from pathlib import Path
 from aml_provider.reuse.keeping import records_in
 from aml_provider.reuse.pins import Pin, pin_name
 from aml_provider.reuse.records import Record, is_key, marker_name, markers_of, record_name
-from aml_provider.reuse.sealing import DamagedError, SealedReader, body_of, sealed, value_of
+from aml_provider.reuse.sealing import DamagedError, SealedReader, checked, sealed, value_of
 from aml_provider.runs.layout import RunStore
 from aml_provider.spec.errors import AmlError
 from aml_provider.storage.record_store import Entry, RecordStore
@@ -185,7 +185,7 @@ class ReuseIndex:
             for name in self._store.names("pins/"):
                 content = self._store.read(name)
                 if content is not None:
-                    pin = _pin(name, body_of(content))
+                    pin = _pin(name, checked(content))
                     found[pin.experiment, pin.step] = pin
         except (OSError, ValueError) as error:
             raise AmlError(
@@ -214,15 +214,15 @@ def _newest_first(records: Iterable[Record]) -> list[Record]:
     return sorted(records, key=lambda record: (record.created, record.fingerprint), reverse=True)
 
 
-def _record(name: str, body: bytes) -> Record:
-    record = Record.from_body(body)
+def _record(name: str, content: bytes) -> Record:
+    record = Record.from_sealed(content)
     if record_name(record.fingerprint) != name:
         raise DamagedError(f"it is the record of {record.fingerprint}")
     return record
 
 
-def _pin(name: str, body: bytes) -> Pin:
-    pin = Pin.from_json(value_of(body))
+def _pin(name: str, content: bytes) -> Pin:
+    pin = Pin.from_json(value_of(content))
     if pin_name(pin.experiment, pin.step) != name:
         raise DamagedError(f"it is the pin of step {pin.step!r} of experiment {pin.experiment!r}")
     return pin
@@ -232,8 +232,8 @@ def _manifest_name(digest: str) -> str:
     return f"manifests/{digest}.json"
 
 
-def _manifest(name: str, body: bytes) -> dict[str, str]:
-    value = value_of(body)
+def _manifest(name: str, content: bytes) -> dict[str, str]:
+    value = value_of(content)
     if not isinstance(value, dict) or value.get("manifest_version") != MANIFEST_VERSION:
         raise DamagedError("it is no manifest of this version")
     if value.get("digest") != name.rpartition("/")[2].removesuffix(".json"):

@@ -257,6 +257,10 @@ def uncollected() -> Iterator[None]:
     try:
         yield
     finally:
+        if not gc.get_freeze_count():
+            # To the old objects, which the next collection, that of the young ones, does not look at.
+            gc.freeze()
+            gc.unfreeze()
         gc.enable()
 
 

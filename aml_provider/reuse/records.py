@@ -46,11 +46,11 @@ class Record:
     lineage: dict[str, Any] = field(default_factory=dict)
 
     def __getattr__(self, name: str) -> Any:
-        # Of a record that was read from text, ``parts`` is made when somebody asks for it: see :meth:`from_body`.
-        body = self.__dict__.get("_body") if name == "parts" else None
-        if body is None:
+        # Of a record that was read from text, ``parts`` is made when somebody asks for it: see :meth:`from_sealed`.
+        content = self.__dict__.get("_content") if name == "parts" else None
+        if content is None:
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-        parts = self.__dict__["parts"] = value_of(body)["parts"]
+        parts = self.__dict__["parts"] = value_of(content)["parts"]
         return parts
 
     @property
@@ -65,15 +65,15 @@ class Record:
         return {name: StoredOutput.model_validate(value) for name, value in self.outputs.items()}
 
     @classmethod
-    def from_body(cls, body: bytes) -> Record:
-        """The record that is written so, in the layout of :func:`~aml_provider.reuse.sealing.sealed`.
+    def from_sealed(cls, content: bytes) -> Record:
+        """The record in what :func:`~aml_provider.reuse.sealing.sealed` has made, whose checksum is known to fit.
 
         :raises ValueError: it is none, or one of another version.
         """
-        start, end = body.find(_BEFORE_KEY), body.rfind(_AFTER_KEY)
+        start, end = content.find(_BEFORE_KEY), content.rfind(_AFTER_KEY)
         if 0 <= start < end:
             try:
-                short = value_of(body[: start + len(_BEFORE_KEY)] + b"0" + body[end:])
+                short = value_of(content[: start + len(_BEFORE_KEY)] + b"0" + content[end:])
             except ValueError:
                 short = None
             # Both marks may be somewhere else, in the name of an output for one. The rest is then no JSON, or lacks
@@ -83,9 +83,9 @@ class Record:
                 stored = _check(short)
                 record = object.__new__(cls)
                 record.__dict__.update({name: short[name] for name in _FIELDS if name != "parts"})
-                record.__dict__.update(_body=body, _details=parts["details"], stored=stored)
+                record.__dict__.update(_content=content, _details=parts["details"], stored=stored)
                 return record
-        return cls.from_json(value_of(body))
+        return cls.from_json(value_of(content))
 
     @classmethod
     def from_json(cls, value: Any) -> Record:

@@ -36,33 +36,34 @@ def unsealed(content: bytes) -> Any:
 
     :raises ValueError: something has.
     """
-    return value_of(body_of(content))
+    return value_of(checked(content))
 
 
-def body_of(content: bytes) -> bytes:
-    """The value as JSON, when not one bit of it has changed; for :func:`value_of`.
+def checked(content: bytes) -> bytes:
+    """The same, when not one bit of it has changed; for :func:`value_of`.
 
     :raises DamagedError: something has.
     """
-    body = content[_BODY : -len(_TAIL)]
+    # A view, since a copy of each of a thousand records takes as long as looking at it.
+    body = memoryview(content)[_BODY : -len(_TAIL)]
     if not (content.startswith(_HEAD) and content.endswith(_TAIL) and content[_BODY - len(_MIDDLE) : _BODY] == _MIDDLE):
         raise DamagedError("it is incomplete, or something else")
     if blake3(body).hexdigest().encode() != content[len(_HEAD) : len(_HEAD) + 64]:
         raise DamagedError("its content does not fit its checksum")
-    return body
+    return content
 
 
-def value_of(body: bytes) -> Any:
-    """The value that is written so.
+def value_of(content: bytes) -> Any:
+    """The value in what :func:`sealed` has made, whose checksum is known to fit.
 
     :raises ValueError: it is no JSON.
     """
     try:
         # Three times as fast as the standard library, since records of one pipeline are full of the same words.
-        return from_json(body, cache_strings="all")
+        return from_json(content, cache_strings="all")["record"]
     except ValueError:
         # It refuses halves of surrogate pairs, which names of files hold that are no UTF-8.
-        return json.loads(body)
+        return json.loads(content)["record"]
 
 
 class SealedReader:
@@ -75,8 +76,8 @@ class SealedReader:
     def read(self, name: str, parse: Callable[[str, bytes], T]) -> T | None:
         """One blob.
 
-        :param parse: makes something of the blob's name and its body, see :func:`value_of`; a :class:`ValueError` says
-            why it cannot.
+        :param parse: makes something of the blob's name and its content, see :func:`value_of`; a :class:`ValueError`
+            says why it cannot.
         """
         return self.read_many([name], parse)[0]
 
@@ -90,7 +91,7 @@ class SealedReader:
         if content is None:
             return None
         try:
-            return parse(name, body_of(content))
+            return parse(name, checked(content))
         except ValueError as error:
             seen = (name, blake3(content).hexdigest())
             if seen not in self._told:

@@ -39,6 +39,8 @@ __all__ = [
 _FILE = "aml_provider.storage.digests 1 file"
 _TREE = "aml_provider.storage.digests 1 tree"
 _TRIES = 4
+# An entry of a tree before its name is text.
+_Found = tuple[bytes, str, int]
 
 
 @dataclass(frozen=True)
@@ -103,10 +105,10 @@ def content_of(path: Path | str, cache: DigestCache | None = None, *, ignore: fr
     place = _absolute(path)
     status = _status(place)
     if stat.S_ISDIR(status.st_mode):
-        entries = _settled(place, status, ignore, cache)
-        digest = tree_digest((e.relative, e.digest) for e in entries)
-        files = sum(not e.relative.endswith("/") for e in entries)
-        return Content(digest, False, files, sum(e.size for e in entries))
+        found = _settled(place, status, ignore, cache)
+        digest = _tree_digest([(name, digest.encode()) for name, digest, _ in found])
+        files = sum(not name.endswith(b"/") for name, _, _ in found)
+        return Content(digest, False, files, sum(size for _, _, size in found))
     check_regular(place, status)
     folder, name = os.path.split(place)
     digest, size = _digests({folder: {name: FileStamp.of(status)}}, cache)[folder, name]
@@ -118,11 +120,12 @@ def entries_of(
 ) -> list[TreeEntry]:
     """What is in a folder, sorted by the bytes of the names; parameters and errors as :func:`content_of`."""
     top = _absolute(path)
-    return _settled(top, _status(top), ignore, cache)
+    found = _settled(top, _status(top), ignore, cache)
+    return [TreeEntry(name.decode("utf-8", "surrogateescape"), digest, size) for name, digest, size in found]
 
 
-def _settled(top: bytes, status: os.stat_result, ignore: frozenset[str], cache: DigestCache | None) -> list[TreeEntry]:
-    """What is in a folder, once nothing goes away while it is read.
+def _settled(top: bytes, status: os.stat_result, ignore: frozenset[str], cache: DigestCache | None) -> list[_Found]:
+    """What is in a folder, sorted by name, once nothing goes away while it is read.
 
     :param status: what a stat of it has just said.
     """
@@ -146,7 +149,10 @@ def tree_digest(entries: Iterable[tuple[str, str]]) -> str:
 
     :param entries: ``(relative path, digest)`` in any order.
     """
-    pairs = sorted((_bytes(relative), _bytes(digest)) for relative, digest in entries)
+    return _tree_digest(sorted((_bytes(relative), _bytes(digest)) for relative, digest in entries))
+
+
+def _tree_digest(pairs: Sequence[tuple[bytes, bytes]]) -> str:
     # The lengths keep ("ab", "c") and ("a", "bc") apart.
     parts = [b"%d:%d:%b%b" % (len(name), len(digest), name, digest) for name, digest in pairs]
     return blake3(b"%d;" % len(pairs) + b"".join(parts), derive_key_context=_TREE).hexdigest()
@@ -157,10 +163,8 @@ def file_identity(digest: str) -> str:
     return blake3(_bytes(digest), derive_key_context=_FILE).hexdigest()
 
 
-def _entries(
-    top: bytes, status: os.stat_result, ignore: frozenset[bytes], cache: DigestCache | None
-) -> list[TreeEntry]:
-    found: list[tuple[bytes, str, int]] = []
+def _entries(top: bytes, status: os.stat_result, ignore: frozenset[bytes], cache: DigestCache | None) -> list[_Found]:
+    found: list[_Found] = []
     prefixes: dict[bytes, bytes] = {}
     folders: dict[bytes, dict[bytes, FileStamp]] = {}
     for folder in walk(top, status, ignore):
@@ -174,7 +178,7 @@ def _entries(
     for (path, name), (digest, size) in _digests(folders, cache).items():
         found.append((prefixes[path] + name, digest, size))
     found.sort()
-    return [TreeEntry(relative.decode("utf-8", "surrogateescape"), digest, size) for relative, digest, size in found]
+    return found
 
 
 def _digests(

@@ -7,7 +7,6 @@ from functools import lru_cache
 
 from aml_provider.spec.errors import PipelineError
 
-GLOB_CHARACTERS = "*?"
 # A file that is being written. No reader, glob or download ever sees one, and it is no part of any identity.
 PART_PREFIX = ".aml-part-"
 BOOKKEEPING = frozenset({".aml"})
@@ -60,7 +59,7 @@ def kept_by_runs(folder: str) -> frozenset[str]:
 
 def is_glob(path: str) -> bool:
     """Whether the path is a pattern rather than one place."""
-    return any(character in path for character in GLOB_CHARACTERS)
+    return "*" in path or "?" in path
 
 
 def glob_root(pattern: str) -> str:
