@@ -18,7 +18,7 @@ from aml_provider.reuse.records import Record
 from aml_provider.runs.layout import RunFolder, RunStore, read_json
 from aml_provider.spec.errors import AmlError, PipelineError
 from aml_provider.spec.models import Step
-from aml_provider.submission.recorded import RunNotFoundError, find_run
+from aml_provider.submission.recorded import find_recorded
 from aml_provider.workspace.resolved import LoadedWorkspace
 
 
@@ -140,19 +140,8 @@ def find_run_folder(workspace: LoadedWorkspace, name: str) -> tuple[str, RunFold
 
     :raises RunNotFoundError: there is no record of it.
     """
-    dag_id, slash, run_id = name.partition("/")
-    store = RunStore.of(workspace, workspace.file.default_datastore)
-    if slash:
-        folder = store.run(dag_id, run_id)
-        record = read_json(folder.path / "run.json")
-        if record is None:
-            raise RunNotFoundError(
-                f"workspace {workspace.name!r} has no record of run {run_id!r} of DAG {dag_id!r} in its default "
-                f"datastore {store.datastore!r}"
-            )
-        return str(record["pipeline_run_id"]), folder, record
-    run = find_run(workspace, name)
-    return run.pipeline_run_id, store.run(run.dag_id, run.run_id), run.record
+    run = find_recorded(workspace, name)
+    return run.pipeline_run_id, RunFolder(run.folder), run.record
 
 
 def explain_recorded(workspace: LoadedWorkspace, run: str, step: str | None) -> Iterator[Explained]:

@@ -12,7 +12,8 @@ from urllib.parse import quote
 
 from aml_provider.cli.local_airflow import local_task_state
 from aml_provider.operators import labels
-from aml_provider.runs.layout import STORE_FOLDER, read_json
+from aml_provider.runs.embedded import EmbeddedFolder
+from aml_provider.runs.layout import STORE_FOLDER
 from aml_provider.spec.errors import AmlError
 from aml_provider.submission.api import AirflowApi, NotFoundError
 from aml_provider.workspace.discovery import load_workspace
@@ -70,7 +71,7 @@ def _why_over(workspace: LoadedWorkspace, label: Mapping[str, str]) -> str | Non
     dag_id, run_id, task_id = (label.get(n, "") for n in (labels.DAG_LABEL, labels.RUN_LABEL, labels.TASK_LABEL))
     embedded = label.get(labels.EMBEDDED_LABEL)
     if embedded:
-        return None if embedded_alive(Path(embedded)) else "the embedded run that started it has ended"
+        return None if EmbeddedFolder(Path(embedded)).process else "the embedded run that started it has ended"
     if workspace.file.airflow is not None:
         path = f"dags/{quote(dag_id)}/dagRuns/{quote(run_id)}/taskInstances/{quote(task_id)}"
         try:
@@ -82,15 +83,6 @@ def _why_over(workspace: LoadedWorkspace, label: Mapping[str, str]) -> str | Non
         if not found:
             return "the Airflow of this machine does not know its task any more"
     return None if state in LIVE else f"its task is {state or 'not running'}"
-
-
-def embedded_alive(folder: Path) -> bool:
-    """Whether the process of an embedded run is still there."""
-    pid = (read_json(folder / "state.json") or {}).get("pid", 0)
-    try:
-        return "embedded_worker" in Path(f"/proc/{pid}/cmdline").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return False
 
 
 def _leftovers(target: ResolvedCompute, seen: set[str]) -> Iterator[Leftover]:

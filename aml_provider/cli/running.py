@@ -7,10 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote
 
-from aml_provider.cli.reap import embedded_alive
+from aml_provider.runs.embedded import STATE_FILE, EmbeddedFolder
 from aml_provider.runs.layout import RunStore, read_json
 from aml_provider.submission.api import AirflowApi, NotFoundError
-from aml_provider.submission.embedded import STATE_FILE
 from aml_provider.submission.request import NAME as REQUEST_FILE
 from aml_provider.workspace.resolved import LoadedWorkspace
 
@@ -29,7 +28,7 @@ def is_over(workspace: LoadedWorkspace, store: RunStore) -> Callable[[str, str],
         if folder is not None:
             signs = [folder / STATE_FILE, *store.run(dag_id, run_id).path.glob("steps/*/attempts/*/alive")]
             newest = max(sign.stat().st_mtime for sign in signs)
-            return not embedded_alive(folder) and time.time() - newest > SILENT_SECONDS
+            return EmbeddedFolder(folder).process is None and time.time() - newest > SILENT_SECONDS
         if api is None:
             return False
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +15,9 @@ from aml_provider.reuse.announced import announce, withdraw
 from aml_provider.reuse.claims import Claims
 from aml_provider.reuse.plan import Options, Plan, Planner, Verdict
 from aml_provider.runs.binding import PipelineBinding, StepRun, pipeline_run_id, step_run_id
+from aml_provider.runs.embedded import EMBEDDED_VARIABLE
+from aml_provider.runs.folders import folder_words
+from aml_provider.runs.git import git_properties
 from aml_provider.runs.layout import write_json
 from aml_provider.spec.errors import AmlError
 from aml_provider.spec.models import StoredOutput
@@ -49,6 +53,8 @@ def begin_run(
             "run_id": run_id,
             "pipeline_run_id": pipeline_run_id(dag_id, run_id),
             "experiment": spec.submit.experiment,
+            "script": spec.submit.script,
+            "embedded": os.environ.get(EMBEDDED_VARIABLE),
             "workspace": binding.workspace.name,
             "parameters": dict(parameters),
             "tags": dict(spec.submit.tags),
@@ -57,6 +63,8 @@ def begin_run(
                 for s in spec.steps
             ],
             "started": time.time(),
+            "properties": git_properties(binding.folder),
+            "hidden": folder_words(binding),
         },
         compact=True,
     )

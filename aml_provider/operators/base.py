@@ -7,18 +7,20 @@ is imported in the functions that run it.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
-from aml_provider.operators.labels import CANCEL_FILE, EMBEDDED_VARIABLE
 from aml_provider.runs.binding import PipelineBinding, StepRun
+from aml_provider.runs.embedded import CANCEL_FILE, EMBEDDED_VARIABLE
 from aml_provider.runs.errors import StepError, StepFailedError, StepInterruptedError, StepProblem
 from aml_provider.spec.errors import AmlError
 from aml_provider.spec.models import Step, StoredOutput
-from aml_provider.spec.names import HEAD_KEY, asset_name
+from aml_provider.spec.names import HEAD_KEY, METRICS_XCOM, asset_name
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -27,8 +29,6 @@ if TYPE_CHECKING:
     from aml_provider.execution.reusing import Go
     from aml_provider.reuse.claims import Lease
     from aml_provider.runs.layout import AttemptFolder
-
-METRICS_XCOM = "metrics"
 
 
 class StepTask:
@@ -44,6 +44,7 @@ class StepTask:
     #: Why the step runs and what its result depends on; set before it does.
     go: Go
     _event: dict[str, Any] | None = None
+    _begun: float = 0.0
 
     if TYPE_CHECKING:
         log: Any
@@ -75,6 +76,7 @@ class StepTask:
         """
         from aml_provider.tracking.follower import Follower
 
+        self._begun = time.time()
         run = self.step_run(context)
         self._stop_after_cancel()
         self._stop_after_failure(context)
@@ -106,7 +108,7 @@ class StepTask:
                 method_name="resume_after_claim",
             )
         assert not isinstance(outcome, Wait)
-        self.go = outcome
+        self.go = replace(outcome, begun=self._begun)
         return outcome.lease
 
     @contextmanager

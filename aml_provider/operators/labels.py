@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from aml_provider.runs.binding import StepRun
+from aml_provider.runs.embedded import EMBEDDED_VARIABLE
 
 OWNER = "airflow-provider-aml"
 OWNER_LABEL = "aml.owner"
@@ -15,10 +16,6 @@ RUN_LABEL = "aml.run-id"
 TASK_LABEL = "aml.task-id"
 STORE_LABEL = "aml.run-store"
 EMBEDDED_LABEL = "aml.embedded-run"
-# Set in the process of an embedded run: its folder.
-EMBEDDED_VARIABLE = "AML_EMBEDDED_RUN"
-# In that folder: the run was cancelled.
-CANCEL_FILE = "cancel"
 
 
 def labels_of(run: StepRun, attempt: int) -> dict[str, str]:

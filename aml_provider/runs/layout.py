@@ -36,6 +36,11 @@ class AttemptFolder:
         return self.path / "fingerprint.json"
 
     @property
+    def facts(self) -> Path:
+        """What it is about to do, where and with what: see :mod:`aml_provider.execution.facts`."""
+        return self.path / "facts.json"
+
+    @property
     def heartbeat(self) -> Path:
         """Touched by the runtime every few seconds while the command runs."""
         return self.path / "alive"
@@ -68,6 +73,14 @@ class AttemptFolder:
         """
         report = self.report()
         return None if report is None or report.get("stopped") else report
+
+    def last_sign(self) -> float | None:
+        """When it ended, or when it last showed that it was alive, in seconds since the epoch."""
+        report = self.report()
+        if report is not None:
+            return float(report["ended"])
+        signs = [path.stat().st_mtime for path in (self.heartbeat, self.events, self.job) if path.exists()]
+        return max(signs, default=None)
 
     def log_tail(self, lines: int = 20) -> str:
         """The last lines of what the command printed."""
@@ -222,6 +235,11 @@ class RunStore:
 def _read_plan(path: Path, mtime_ns: int, inode: int) -> dict[str, Any]:
     # A plan of a thousand steps is asked about a thousand times.
     return read_json(path) or {}
+
+
+def run_kind(record: dict[str, Any]) -> str:
+    """What kind of run a ``run.json`` is of, in the words of v1's ``Run.type``; ``interactive`` has none there."""
+    return str(record.get("kind") or ("azureml.scriptrun" if record.get("script") else "azureml.PipelineRun"))
 
 
 def read_json(path: Path) -> dict[str, Any] | None:

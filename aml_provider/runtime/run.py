@@ -42,8 +42,6 @@ class Run(RunMetrics, RunTags, RunFiles, RunCloud):
         self._to_pipeline: bool = kwargs.get("_to_pipeline", False)
         self._job: Job | None = kwargs.get("_job")
         self._name: str = kwargs.get("_name") or run_id
-        self._display_name: str = self._name
-        self._description: str | None = None
         self._parent: Run | None = kwargs.get("_parent")
         self._status = "Running"
 
@@ -77,26 +75,6 @@ class Run(RunMetrics, RunTags, RunFiles, RunCloud):
     def name(self) -> str:
         """The step's name as its author wrote it; of a child run, the name it was given."""
         return self._name
-
-    @property
-    def display_name(self) -> str:
-        """The name shown; the step's name until the script sets another."""
-        return self._display_name
-
-    @display_name.setter
-    def display_name(self, display_name: str) -> None:
-        self._display_name = str(display_name)
-        self._record({"type": "property", "key": "display_name", "value": self._display_name})
-
-    @property
-    def description(self) -> str | None:
-        """A text about the run."""
-        return self._description
-
-    @description.setter
-    def description(self, description: str) -> None:
-        self._description = str(description)
-        self._record({"type": "property", "key": "description", "value": self._description})
 
     @property
     def type(self) -> str:

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Iterator, Union
+    from typing import Any, Iterator, Protocol
 
-    from .store import OfflineStore, StepStore
+    class Store(Protocol):
+        """Where a run's reports go, and where they are read back."""
 
-    Store = Union[StepStore, OfflineStore]
+        def append(self, event: dict[str, Any]) -> None: ...
+
+        def events(self) -> Iterator[dict[str, Any]]: ...
+
+        def put(self, name: str, source: Any) -> None: ...
+
+        def find(self, name: str) -> str | None: ...
+
+        def names(self) -> list[str]: ...
 
 
 class RunBase:
@@ -20,7 +29,7 @@ class RunBase:
 
     _store: Store
     _child: str | None
-    _to_pipeline: bool
+    _to_pipeline: bool = False
 
     def _record(self, event: dict[str, Any]) -> None:
         target = {"to": "pipeline"} if self._to_pipeline else {}

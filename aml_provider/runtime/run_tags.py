@@ -1,4 +1,4 @@
-"""Tags and properties of ``Run``: what changes, and what is set once."""
+"""What ``Run`` is called and labelled with: its name and description, tags that change, properties set once."""
 
 from __future__ import annotations
 
@@ -16,6 +16,29 @@ class RunTags(RunBase):
     """Names and values are texts; a tag may have no value."""
 
     _job: Job | None
+
+    @property
+    def name(self) -> str:
+        """The run's name."""
+        raise NotImplementedError("Run says how it is called")
+
+    @property
+    def display_name(self) -> str:
+        """The name shown; the run's name until somebody sets another."""
+        return next((event["value"] for event in reversed([*self._recorded("display_name")])), self.name)
+
+    @display_name.setter
+    def display_name(self, display_name: str) -> None:
+        self._record({"type": "display_name", "value": str(display_name)})
+
+    @property
+    def description(self) -> str | None:
+        """A text about the run."""
+        return next((event["value"] for event in reversed([*self._recorded("description")])), None)
+
+    @description.setter
+    def description(self, description: str) -> None:
+        self._record({"type": "description", "value": str(description)})
 
     @property
     def tags(self) -> dict[str, str | None]:

@@ -36,8 +36,6 @@ class StepStore:
     :param working_directory: where the command runs; its ``./outputs`` and ``./logs`` are collected at the end.
     """
 
-    online = True
-
     def __init__(self, folder: str, working_directory: str) -> None:
         self._journal = Journal(folder)
         self._artifacts = os.path.join(folder, "artifacts")
@@ -107,8 +105,6 @@ class StepStore:
 
 class OfflineStore:
     """For a script that runs outside a step: what it reports is printed and kept in memory, files stay in place."""
-
-    online = False
 
     def __init__(self) -> None:
         self._events: list[dict[str, Any]] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -60,8 +61,8 @@ class StepInfo:
     state: RunState
     started: float | None = None
     ended: float | None = None
-    outputs: dict[str, OutputInfo] = field(default_factory=dict)
-    metrics: dict[str, Any] = field(default_factory=dict)
+    outputs: Mapping[str, OutputInfo] = field(default_factory=dict)
+    metrics: Mapping[str, Any] = field(default_factory=dict)
     error: str | None = None
     reused: ReusedInfo | None = None
 
@@ -73,8 +74,47 @@ class StepInfo:
         return self.ended - self.started
 
 
+class RunKind(str, Enum):
+    """What was started, in the words of v1's ``Run.type``."""
+
+    PIPELINE = "azureml.PipelineRun"
+    #: A ``ScriptRunConfig``: a pipeline of one step.
+    SCRIPT = "azureml.scriptrun"
+    #: No code of ours runs: a program reports to it.
+    INTERACTIVE = "interactive"
+
+
+class Reports(Protocol):
+    """What was reported to one run: by its script, and by programs through its handle; and the place for more.
+
+    Events are those of the runtime's journal.
+    """
+
+    def append(self, event: dict[str, Any]) -> None:
+        """Record one event; it is recorded when this returns."""
+
+    def events(self) -> Iterator[dict[str, Any]]:
+        """Everything so far, in order."""
+
+    def put(self, name: str, source: Any) -> None:
+        """Keep a file, or a stream's content, under a name that is free."""
+
+    def find(self, name: str) -> str | None:
+        """Path of a file, or of a folder of files, on this machine."""
+
+    def names(self) -> list[str]:
+        """Names of all files, sorted."""
+
+    def send(self, timeout_seconds: float) -> None:
+        """Bring MLflow up to date with what this process reported; waits for it so long at most."""
+
+
 class RunBackend(Protocol):
     """A submitted pipeline."""
+
+    @property
+    def kind(self) -> RunKind:
+        """What was started."""
 
     @property
     def dag_id(self) -> str:
@@ -105,8 +145,18 @@ class RunBackend(Protocol):
     def log(self, step_key: str) -> str:
         """What the step wrote to its standard streams so far."""
 
+    def new_log(self, step_key: str, seen: int) -> tuple[str, int]:
+        """What the step has written since.
+
+        :param seen: 0, or the number that an earlier call gave.
+        :return: the text, which ends with a whole line while the step runs, and a number for the next call.
+        """
+
     def files(self, step_key: str) -> Path | None:
         """The folder of the files that the step's script kept, ``None`` where this machine does not see it."""
+
+    def reports(self, step_key: str | None) -> Reports:
+        """What was reported to a step's run; ``None``: to the pipeline run itself."""
 
     def cancel(self) -> None:
         """Stop the run."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, ClassVar
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from aml_provider.sdk.build.pipeline import Draft, build, options
 from aml_provider.sdk.exceptions import UserErrorException
@@ -15,9 +18,9 @@ from aml_provider.sdk.plain import plain_errors
 from aml_provider.sdk.script_run_config import ScriptRunConfig
 from aml_provider.sdk.source import calling_source
 from aml_provider.sdk.submission import ask, remember, submit, submitted
-from aml_provider.sdk.unavailable import PartOfV1
 from aml_provider.spec.errors import NotSupportedError
 from aml_provider.spec.models import SubmitOptions
+from aml_provider.workspace.experiments import change_experiment, read_experiment
 
 if TYPE_CHECKING:
     from aml_provider.sdk.workspace import Workspace
@@ -31,28 +34,22 @@ PIPELINE_OPTIONS = (
 )
 
 
+LOGGING_OPTIONS = ("name", "display_name", "tags", "outputs", "snapshot_directory")
+
+
 class ViewType:
-    """Which experiments to list; none is ever archived here."""
+    """Which experiments to list."""
 
     ActiveOnly = "ActiveOnly"
     All = "All"
     ArchivedOnly = "ArchivedOnly"
 
 
-class Experiment(PartOfV1):
+class Experiment:
     """An experiment. It need not be created: the first run makes it.
 
     :param name: any text; v1's rules about letters do not apply.
     """
-
-    NOT_BUILT: ClassVar[dict[str, str]] = {
-        "archive": "archive the experiment in MLflow",
-        "reactivate": "restore the experiment in MLflow",
-        "remove_tags": "edit the experiment's tags in MLflow",
-        "refresh": "nothing is cached",
-        "start_logging": "log with MLflow, or inside a step with Run.get_context()",
-        "archived_time": "look at the experiment in MLflow",
-    }
 
     def __init__(self, workspace: Workspace, name: str, **kwargs: Any) -> None:
         if not isinstance(name, str) or not name.strip():
@@ -89,23 +86,66 @@ class Experiment(PartOfV1):
         """Where MLflow keeps the experiment."""
         return self.portal_url
 
-    @property
-    def tags(self) -> dict[str, str]:
-        """Tags set in this file; every run submitted afterwards gets them."""
-        return dict(self._tags)
+    # --- what is said about it ------------------------------------------------------------------------------
 
     @property
-    def _tags(self) -> dict[str, str]:
-        return self._workspace.shared.experiment_tags.setdefault(self._name, {})
+    def _said(self) -> dict[str, Any]:
+        return read_experiment(self._workspace.loaded.state, self._name)
+
+    def _say(self, change: Callable[[dict[str, Any]], None]) -> None:
+        if is_program():
+            change_experiment(self._workspace.loaded.state, self._name, change)
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """The experiment's tags; its runs have their own."""
+        return self._get_tags()
+
+    def _get_tags(self) -> dict[str, str]:
+        return dict(self._said.get("tags") or {})
 
     def tag(self, key: str, value: Any = None) -> None:
         """Set one tag."""
-        self._tags[str(key)] = "" if value is None else str(value)
+        self.set_tags({key: value})
 
     def set_tags(self, tags: dict[str, Any]) -> None:
-        """Set several tags."""
-        for key, value in tags.items():
-            self.tag(key, value)
+        """Set several tags; other tags stay. MLflow's experiment gets them with its next run."""
+        texts = {str(key): "" if value is None else str(value) for key, value in tags.items()}
+        self._say(lambda said: said.setdefault("tags", {}).update(texts))
+
+    def remove_tags(self, tags: Any) -> None:
+        """Remove a tag, or several."""
+
+        def change(said: dict[str, Any]) -> None:
+            for key in [tags] if isinstance(tags, str) else tags:
+                said.get("tags", {}).pop(str(key), None)
+
+        self._say(change)
+
+    @property
+    def archived_time(self) -> Any:
+        """When it was archived, in UTC; ``None``: it is not."""
+        seconds = self._said.get("archived")
+        return None if seconds is None else datetime.fromtimestamp(seconds, timezone.utc)
+
+    def archive(self) -> None:
+        """Leave the experiment out of :meth:`list`, until :meth:`reactivate`. Its runs stay where they are."""
+        self._say(lambda said: said.update(archived=time.time()))
+
+    def reactivate(self, new_name: str | None = None) -> None:
+        """Have :meth:`list` show the experiment again.
+
+        :raises NotSupportedError: ``new_name`` is given: runs are recorded under the experiment's name.
+        """
+        if new_name is not None:
+            raise NotSupportedError(
+                f"Experiment.reactivate: an experiment cannot be renamed, since its runs are recorded under its name; "
+                f"submit new runs to Experiment(workspace, {new_name!r})."
+            )
+        self._say(lambda said: said.pop("archived", None))
+
+    def refresh(self) -> None:
+        """Nothing is cached."""
 
     def __repr__(self) -> str:
         return f"Experiment(Name: {self._name}, Workspace: {self._workspace.name})"
@@ -139,7 +179,7 @@ class Experiment(PartOfV1):
             kwargs.get("pipeline_parameters"),
             kwargs.get("continue_on_step_failure"),
             kwargs.get("regenerate_outputs"),
-            {**self._tags, **(tags or {})},
+            tags,
         )
         backend = self._run(pipeline._draft, submitted_options, pipeline.workspace)
         if backend is None:
@@ -154,7 +194,7 @@ class Experiment(PartOfV1):
 
         _only_known(kwargs, (), "a ScriptRunConfig")
         draft = build(self._workspace, [step_of(config)], source=calling_source())
-        backend = self._run(draft, options(self._name, tags={**self._tags, **(tags or {})}), self._workspace)
+        backend = self._run(draft, options(self._name, tags=tags, script=True), self._workspace)
         return NULL if backend is None else ScriptRun.of(self, backend)
 
     def _run(self, draft: Draft, submit_options: SubmitOptions, workspace: Workspace) -> Any:
@@ -173,23 +213,47 @@ class Experiment(PartOfV1):
 
     # --- runs -----------------------------------------------------------------------------------------------
 
+    @plain_errors
+    def start_logging(self, *args: Any, **kwargs: Any) -> Any:
+        """Start an interactive run: this program reports to it, and says when it ends.
+
+        :param kwargs: ``name`` or ``display_name``; ``tags``; ``outputs``: a folder whose files become the run's when
+            it is completed (default ``./outputs``; ``False``: none); ``snapshot_directory``: a folder of which a
+            snapshot is kept (default: none).
+        :raises UserErrorException: an unknown keyword.
+        :return: the run, which is a context manager too; a null object while the file is only read.
+        """
+        from aml_provider.sdk.run import Run
+
+        _only_known({**kwargs, **({"positional arguments": args} if args else {})}, LOGGING_OPTIONS, "start_logging")
+        if not is_program():
+            return NULL
+        name = kwargs.get("display_name") or kwargs.get("name")
+        tags = {str(k): "" if v is None else str(v) for k, v in (kwargs.get("tags") or {}).items()}
+        datastore = self._workspace.default_datastore_name
+        run = Run.of(self, ask("start_interactive", self._workspace.loaded, datastore, self._name, name, tags))
+        outputs = kwargs.get("outputs")
+        run._outputs = None if outputs is False else Path(outputs or "outputs").absolute()
+        if kwargs.get("snapshot_directory"):
+            run.take_snapshot(kwargs["snapshot_directory"])
+        return run
+
     def get_runs(
         self, type: str | None = None, tags: Any = None, properties: Any = None, include_children: bool = False
     ) -> Iterator[Any]:
         """The experiment's runs, the newest first; none while the file is only read.
 
-        :param tags: only runs with this tag, these tags, or these tags and values.
-        :raises NotSupportedError: ``properties`` is given; runs have none that could be asked for.
+        :param type: only runs of this type, such as ``azureml.PipelineRun``.
+        :param tags: only runs with this tag, these tags, or these tags and values; ``properties`` likewise.
         """
-        from aml_provider.sdk.pipeline_run import PipelineRun
+        from aml_provider.sdk.run_children import fits
+        from aml_provider.sdk.run_handles import handle
 
         if not is_program():
             return
-        if properties:
-            raise NotSupportedError("Experiment.get_runs: properties is not supported; use tags.")
         for backend in _runs(self._workspace, self._name):
-            run = PipelineRun.of(self, backend)
-            if type not in (None, run.type) or not _has_tags(run, tags):
+            run = handle(self, backend)
+            if type not in (None, run.type) or not fits(run, tags, properties):
                 continue
             yield run
             if include_children:
@@ -202,13 +266,20 @@ class Experiment(PartOfV1):
         view_type: Any = ViewType.ActiveOnly,
         tags: Any = None,
     ) -> Any:
-        """Experiments that have runs; none while the file is only read."""
+        """Experiments that have runs; none while the file is only read.
+
+        :param view_type: archived ones too, or only those.
+        :param tags: only experiments with this tag, these tags, or these tags and values.
+        """
+        from aml_provider.sdk.run_children import has
+
         if not is_program():
             return []
         names = dict.fromkeys(name for name, _ in submitted(workspace.name))
         with suppress(NotSupportedError):  # then those of this process are what is known
             names.update(dict.fromkeys(ask("list_experiments", workspace.loaded)))
-        return [Experiment(workspace, name) for name in names if experiment_name in (None, name)]
+        found = [Experiment(workspace, name) for name in names if experiment_name in (None, name)]
+        return [e for e in found if _in_view(e, view_type) and has(tags, e._get_tags)]
 
     @staticmethod
     def delete(workspace: Workspace, experiment_id: str) -> None:
@@ -242,20 +313,17 @@ def _runs(workspace: Workspace, experiment: str) -> list[Any]:
     return [*found, *(run for run in earlier if run.pipeline_run_id not in known)]
 
 
-def _has_tags(run: Any, tags: Any) -> bool:
-    if not tags:
-        return True
-    have = run.get_tags()
-    if isinstance(tags, dict):
-        return all(have.get(key) == str(value) for key, value in tags.items())
-    return all(key in have for key in ([tags] if isinstance(tags, str) else tags))
+def _in_view(experiment: Experiment, view_type: str) -> bool:
+    archived = experiment.archived_time is not None
+    return view_type == ViewType.All or archived == (view_type == ViewType.ArchivedOnly)
 
 
 def _only_known(kwargs: dict[str, Any], known: tuple[str, ...], what: str) -> None:
     unknown = sorted(set(kwargs) - set(known))
     if unknown:
+        call = what if what == "start_logging" else "submit"
         raise UnknownKeyword(
-            f"Experiment.submit: unknown keyword {unknown[0]!r} for {what}; known are {', '.join(known) or 'none'}."
+            f"Experiment.{call}: unknown keyword {unknown[0]!r} for {what}; known are {', '.join(known) or 'none'}."
         )
 
 

@@ -1,108 +1,42 @@
-"""``Run.get_context()`` outside a step: log calls print, so that a script can be tried by hand."""
+"""``Run.get_context()`` outside a step: what is reported is printed, so that a script can be tried by hand."""
 
 from __future__ import annotations
 
 import uuid
 from typing import Any, ClassVar
 
+from aml_provider.runtime.store import OfflineStore
+from aml_provider.sdk.run_reporting import Reporting
 from aml_provider.sdk.unavailable import PartOfV1
 
 
-class OfflineRun(PartOfV1):
+class OfflineRun(Reporting, PartOfV1):
     """A run that nobody records."""
 
     NOT_BUILT: ClassVar[dict[str, str]] = dict.fromkeys(
-        ("experiment", "upload_file", "upload_files", "upload_folder", "register_model", "download_file", "cancel"),
+        ("experiment", "cancel", "submit_child", "wait_for_completion"),
         "this code runs outside a step, so there is no recorded run",
     )
 
-    def __init__(self) -> None:
-        self.id = f"OfflineRun_{uuid.uuid4()}"
-        self.name = self.id
-        self.parent = None
+    def __init__(self, name: str | None = None, parent: OfflineRun | None = None) -> None:
+        self._id = f"OfflineRun_{uuid.uuid4()}"
+        self._name = name or self._id
+        self._child = None if parent is None else self._id
+        self._store = OfflineStore() if parent is None else parent._store
+        self.parent = parent
         self.status = "Running"
-        self.tags: dict[str, Any] = {}
-        self.properties: dict[str, Any] = {}
         self.input_datasets: dict[str, Any] = {}
         self.output_datasets: dict[str, Any] = {}
-        self._metrics: dict[str, Any] = {}
 
-    def _note(self, name: str, value: Any) -> None:
-        print(f"{name}: {value}")
-        if name in self._metrics and isinstance(value, (int, float)):
-            before = self._metrics[name]
-            self._metrics[name] = [*(before if isinstance(before, list) else [before]), value]
-        else:
-            self._metrics[name] = value
+    @property
+    def id(self) -> str:
+        """An id that begins with ``OfflineRun``."""
+        return self._id
 
-    def log(self, name: str, value: Any, description: str = "", step: int | None = None) -> None:
-        """Print a number."""
-        self._note(name, value)
-
-    def log_list(self, name: str, value: Any, description: str = "") -> None:
-        """Print a list."""
-        self._note(name, list(value))
-
-    def log_row(self, name: str, description: str | None = None, **kwargs: Any) -> None:
-        """Print a row."""
-        self._note(name, kwargs)
-
-    def log_table(self, name: str, value: Any, description: str = "") -> None:
-        """Print a table."""
-        self._note(name, value)
-
-    def log_image(self, name: str, path: str | None = None, plot: Any = None, description: str = "") -> None:
-        """Print where the image is."""
-        self._note(name, path if path is not None else "(a plot)")
-
-    def log_confusion_matrix(self, name: str, value: Any, description: str = "") -> None:
-        """Print a confusion matrix."""
-        self._note(name, value)
-
-    def log_accuracy_table(self, name: str, value: Any, description: str = "") -> None:
-        """Print an accuracy table."""
-        self._note(name, value)
-
-    def log_residuals(self, name: str, value: Any, description: str = "") -> None:
-        """Print residuals."""
-        self._note(name, value)
-
-    def log_predictions(self, name: str, value: Any, description: str = "") -> None:
-        """Print predictions."""
-        self._note(name, value)
-
-    def tag(self, key: str, value: Any = None) -> None:
-        """Set a tag."""
-        self.tags[key] = value
-
-    def set_tags(self, tags: dict[str, Any]) -> None:
-        """Set tags."""
-        self.tags.update(tags)
-
-    def get_tags(self) -> dict[str, Any]:
-        """The tags."""
-        return dict(self.tags)
-
-    def remove_tags(self, tags: Any) -> None:
-        """Remove tags."""
-        for key in tags:
-            self.tags.pop(key, None)
-
-    def add_properties(self, properties: dict[str, Any]) -> None:
-        """Set properties."""
-        self.properties.update(properties)
-
-    def get_properties(self) -> dict[str, Any]:
-        """The properties."""
-        return dict(self.properties)
-
-    def get_metrics(
-        self, name: str | None = None, recursive: bool = False, run_type: Any = None, populate: bool = False
-    ) -> dict[str, Any]:
-        """What was logged."""
-        if name is None:
-            return dict(self._metrics)
-        return {name: self._metrics[name]} if name in self._metrics else {}
+    @property
+    def name(self) -> str:
+        """The id, or a child run's name."""
+        return self._name
 
     def get_status(self) -> str:
         """The state."""
@@ -110,15 +44,16 @@ class OfflineRun(PartOfV1):
 
     def child_run(self, name: str | None = None, run_id: str | None = None, outputs: Any = None) -> OfflineRun:
         """Another offline run."""
-        child = OfflineRun()
-        child.name = name or child.id
-        return child
+        return OfflineRun(name, self)
 
-    def complete(self) -> None:
+    def start(self) -> None:
+        """It runs already."""
+
+    def complete(self, _set_status: bool = True) -> None:
         """End the run."""
         self.status = "Completed"
 
-    def fail(self, error_details: Any = None, error_code: Any = None) -> None:
+    def fail(self, error_details: Any = None, error_code: Any = None, _set_status: bool = True) -> None:
         """End the run as failed."""
         self.status = "Failed"
         print(f"Run failed: {error_details}")

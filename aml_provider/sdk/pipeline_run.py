@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from aml_provider.sdk.exceptions import UserErrorException
@@ -22,11 +23,50 @@ class PipelineRun(Run):
         "save": "keep the pipeline file",
     }
 
-    def __init__(self, experiment: Experiment, run_id: str, **kwags: Any) -> None:
+    def __init__(self, experiment: Experiment, run_id: str, _service_endpoint: Any = None, **kwags: Any) -> None:
         super().__init__(experiment, run_id)
 
+    def get_status(self) -> str:
+        """The state now: NotStarted, Queued, Running, Finished, Failed, Canceled."""
+        return self._state().value
+
+    def fail(self) -> None:  # type: ignore[override]
+        """Not possible, as in v1: a step of it fails, or it is cancelled.
+
+        :raises NotSupportedError: always.
+        """
+        super().fail()
+
+    def get_metrics(
+        self, name: str | None = None, recursive: bool = False, run_type: Any = None, populate: bool = False
+    ) -> dict[str, Any]:
+        """What was reported to the pipeline run itself.
+
+        :param recursive: that of the step runs and their child runs too; the result is then run id -> metrics.
+        :param run_type: only of step runs, when it is ``azureml.StepRun``.
+        """
+        if not recursive:
+            return super().get_metrics(name)
+        found: dict[str, Any] = {} if run_type not in (None, self.type) else super().get_metrics(name, recursive=True)
+        for step in self._step_runs():
+            if run_type in (None, step.type):
+                found |= step.get_metrics(name, recursive=True)
+        return {run_id: metrics for run_id, metrics in found.items() if metrics or run_id != self.id}
+
+    def _step_runs(self) -> Iterator[Any]:
+        from aml_provider.sdk.step_run import StepRun
+
+        for step in self._backend.steps():
+            yield StepRun.of_step(self._experiment, self._backend, step)
+
+    def _all_children(self, recursive: bool) -> Iterator[Any]:
+        for step in self._step_runs():
+            yield step
+            if recursive:
+                yield from step.get_children(recursive=True)
+
     @staticmethod
-    def get(workspace: Workspace, run_id: str) -> Any:
+    def get(workspace: Workspace, run_id: str, _service_endpoint: Any = None) -> Any:
         """The pipeline run with this id."""
         return Run.get(workspace, run_id)
 
@@ -44,11 +84,11 @@ class PipelineRun(Run):
 
     def get_steps(self) -> Any:
         """The step runs, in the pipeline's order."""
-        return [*self.get_children()]
+        return [*self._step_runs()]
 
     def find_step_run(self, name: str) -> Any:
         """The step runs whose step has this name."""
-        return [step for step in self.get_children() if step.name == name]
+        return [step for step in self._step_runs() if step.name == name]
 
     def get_pipeline_output(self, pipeline_output_name: str) -> Any:
         """The data that a step wrote under this ``pipeline_output_name``.
@@ -62,7 +102,7 @@ class PipelineRun(Run):
                 f"{', '.join(map(repr, named)) or 'none'}. Pass pipeline_output_name= to the step's PipelineData."
             )
         key, output = named[pipeline_output_name]
-        return next(step for step in self.get_children() if step.key == key).get_output_data(output)
+        return next(step for step in self._step_runs() if step.key == key).get_output_data(output)
 
     def _pipeline_outputs(self) -> dict[str, tuple[str, str]]:
         """``pipeline_output_name`` -> ``(step key, output name)``."""
@@ -94,7 +134,7 @@ class PipelineRun(Run):
         )
 
     @staticmethod
-    def get_pipeline_runs(workspace: Workspace, pipeline_id: str) -> Any:
+    def get_pipeline_runs(workspace: Workspace, pipeline_id: str, _service_endpoint: Any = None) -> Any:
         """Runs of a published pipeline.
 
         :raises NotSupportedError: always.

@@ -6,29 +6,30 @@ import sys
 import time
 from typing import TextIO
 
-from aml_provider.sdk.backend import RunBackend, RunState, StepInfo
+from aml_provider.sdk.backend import RunBackend, RunKind, RunState, StepInfo
 
 LOG_LINES = 20
 #: How often the run is looked at, in seconds.
 INTERVAL = 0.5
+_WORD = {RunKind.PIPELINE: "Pipeline run", RunKind.SCRIPT: "Run", RunKind.INTERACTIVE: "Run"}
 
 
 def follow(backend: RunBackend, show: bool = True, timeout_seconds: float | None = None) -> RunState:
     """Wait until the run is final, or the time is over; the state then.
 
-    :param show: print a line for each step whose state changes, and a table at the end.
+    :param show: print a line for each step whose state changes, what the steps print, and a table at the end.
     """
     end = None if timeout_seconds is None else time.monotonic() + timeout_seconds
-    printed: dict[str, RunState] = {}
+    shown = Shown(backend)
     if show:
-        print(f"Pipeline run {backend.pipeline_run_id}", flush=True)
+        print(f"{_WORD[backend.kind]} {backend.pipeline_run_id}", flush=True)
         if backend.portal_url:
             print(f"Link: {backend.portal_url}", flush=True)
     while True:
         left = None if end is None else max(end - time.monotonic(), 0.0)
         if show:
             state = backend.wait(INTERVAL if left is None else min(INTERVAL, left))
-            _changes(backend.steps(), printed)
+            shown.update()
         else:
             state = backend.wait(left)
         if state.is_final or (left is not None and left <= 0):
@@ -38,12 +39,37 @@ def follow(backend: RunBackend, show: bool = True, timeout_seconds: float | None
     return state
 
 
-def _changes(steps: list[StepInfo], printed: dict[str, RunState]) -> None:
-    for step in steps:
-        before = printed.get(step.key, RunState.NOT_STARTED)
-        if step.state is not before:
-            printed[step.key] = step.state
-            print(f"  {step.name}: {step.state.value}{_after(step)}", flush=True)
+class Shown:
+    """What a terminal has been shown of a run's steps: their states, and what they print."""
+
+    def __init__(self, backend: RunBackend) -> None:
+        self._backend = backend
+        self._states: dict[str, RunState] = {}
+        self._seen: dict[str, int] = {}
+
+    def update(self) -> None:
+        """Print what is new."""
+        for step in self._backend.steps():
+            before = self._states.get(step.key, RunState.NOT_STARTED)
+            changed = step.state is not before
+            self._states[step.key] = step.state
+            if changed and not step.state.is_final:
+                print(f"  {step.name}: {step.state.value}", flush=True)
+            if step.reused is None and (step.state is RunState.RUNNING or (changed and step.state.is_final)):
+                self._print_log(step)
+            if changed and step.state.is_final:
+                print(f"  {step.name}: {step.state.value}{_after(step)}", flush=True)
+
+    def _print_log(self, step: StepInfo) -> None:
+        """What the step printed; of several steps, each line says whose it is."""
+        mark = "" if self._backend.kind is RunKind.SCRIPT else f"  {step.name} | "
+        while True:
+            text, seen = self._backend.new_log(step.key, self._seen.get(step.key, 0))
+            if seen == self._seen.get(step.key, 0):
+                return
+            self._seen[step.key] = seen
+            for line in text.splitlines():
+                print(f"{mark}{line}", flush=True)
 
 
 def _after(step: StepInfo) -> str:
@@ -66,7 +92,7 @@ def table(backend: RunBackend, state: RunState, out: TextIO) -> None:
     if reused:
         seconds = f"{sum(r.seconds for r in reused):.1f}"
         print(f"{len(reused)} of {len(steps)} steps reused, saving {seconds} s", file=out)
-    print(f"Pipeline run {backend.pipeline_run_id} {state.value}", file=out, flush=True)
+    print(f"{_WORD[backend.kind]} {backend.pipeline_run_id} {state.value}", file=out, flush=True)
 
 
 def _metrics(step: StepInfo) -> str:
@@ -77,7 +103,7 @@ def _metrics(step: StepInfo) -> str:
 
 def failure_text(backend: RunBackend, state: RunState) -> str:
     """What went wrong, with the last log lines of every step that failed by itself."""
-    parts = [f"Pipeline run {backend.pipeline_run_id} ended as {state.value}."]
+    parts = [f"{_WORD[backend.kind]} {backend.pipeline_run_id} ended as {state.value}."]
     parts += [step_failure_text(backend, step) for step in backend.steps() if step.state is RunState.FAILED]
     if len(parts) == 1 and backend.error:
         parts.append(backend.error)

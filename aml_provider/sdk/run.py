@@ -1,18 +1,21 @@
-"""v1 ``Run`` as a handle: what a program asks about a run from outside.
+"""v1 ``Run`` as a handle: what a program asks of a run, and reports to it, from outside.
 
-Inside a step, the runtime has a ``Run`` of its own.
+Inside a step, the runtime has a ``Run`` of its own; what is reported and read back is the same code.
 """
 
 from __future__ import annotations
 
-import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from aml_provider.sdk.backend import RunBackend, RunState, StepInfo
-from aml_provider.sdk.exceptions import ActivityFailedException, ExperimentExecutionException, RunEnvironmentException
-from aml_provider.sdk.progress import failure_text, follow
+from aml_provider.sdk.backend import RunBackend, RunKind, RunState, StepInfo
+from aml_provider.sdk.exceptions import RunEnvironmentException
+from aml_provider.sdk.progress import failure_text
+from aml_provider.sdk.run_children import RunChildren
+from aml_provider.sdk.run_reporting import Reporting
+from aml_provider.sdk.run_snapshots import RunSnapshots
+from aml_provider.sdk.run_waiting import RunWaiting
 from aml_provider.sdk.unavailable import PartOfV1
 from aml_provider.spec.errors import NotSupportedError
 
@@ -20,41 +23,44 @@ if TYPE_CHECKING:
     from aml_provider.sdk.experiment import Experiment
     from aml_provider.sdk.workspace import Workspace
 
-_LOG = "log inside the step with Run.get_context(), or with MLflow"
-_FILES = "look at the run's artifacts in MLflow, or use get_output_data of a step run"
+_SECRETS = "keep secrets in Airflow connections, or give them to the step as environment variables"
+_AZURE = "it is a detail of Azure ML's service"
 
 
-class Run(PartOfV1):
-    """A run, seen from outside.
+class Run(RunChildren, RunSnapshots, RunWaiting, Reporting, PartOfV1):
+    """A run, seen from outside: a pipeline run, a step run, a submitted script, an interactive run, a child run.
 
-    :param run_id: id of a pipeline run that was submitted earlier.
+    :param run_id: id of a run that was submitted or started earlier.
+    :raises RunNotFoundError: there is no record of it.
     """
 
     NOT_BUILT: ClassVar[dict[str, str]] = {
-        **dict.fromkeys(
-            ("log", "log_list", "log_row", "log_table", "log_image", "log_confusion_matrix", "log_accuracy_table"), _LOG
-        ),
-        **dict.fromkeys(
-            ("log_residuals", "log_predictions", "start", "create_children", "child_run", "complete"), _LOG
-        ),
-        **dict.fromkeys(("fail", "flush", "submit_child", "tag", "set_tags", "remove_tags", "add_properties"), _LOG),
-        **dict.fromkeys(("upload_file", "upload_files", "upload_folder", "register_model"), _LOG),
-        **dict.fromkeys(("get_file_names", "download_file", "download_files", "get_all_logs"), _FILES),
-        **dict.fromkeys(("take_snapshot", "restore_snapshot", "get_snapshot_id", "clean", "get_environment"), _FILES),
-        **dict.fromkeys(("get_secret", "get_secrets"), "keep secrets in Airflow connections"),
-        "add_type_provider": "runs have fixed types",
+        "submit_child": "submit it with Experiment.submit; a part of a program is a child_run of an interactive run",
+        "clean": "`aml cache gc` removes what runs have left",
+        "get_environment": "`aml explain RUN STEP --verbose` prints the environment that a step was run in",
+        **dict.fromkeys(("get_secret", "get_secrets"), _SECRETS),
+        **dict.fromkeys(("identity", "DELIM", "WORKSPACE_FMT", "TID_FMT"), _AZURE),
+        **dict.fromkeys(("EXPERIMENT_NAME_PATH", "EXPERIMENT_ID_PATH", "RUN_PATH"), _AZURE),
     }
-    RUN_TYPE: ClassVar[str] = "azureml.PipelineRun"
+
+    _key: str | None = None
 
     def __init__(self, experiment: Experiment, run_id: str, outputs: Any = None, **kwargs: Any) -> None:
         from aml_provider.sdk.submission import find_run
 
         workspace = experiment.workspace
-        self._set(experiment, find_run(workspace.loaded, workspace.name, run_id))
+        backend = find_run(workspace.loaded, workspace.name, run_id)
+        step = next((step for step in backend.steps() if step.step_run_id == run_id), None)
+        self._set(experiment, backend, None if step is None else step.key)
 
-    def _set(self, experiment: Experiment, backend: RunBackend) -> None:
+    def _set(
+        self, experiment: Experiment, backend: RunBackend, key: str | None = None, child: str | None = None
+    ) -> None:
         self._experiment = experiment
         self._backend = backend
+        self._key = key
+        self._child = child
+        self._store = self._reports = backend.reports(key)
 
     @classmethod
     def of(cls, experiment: Experiment, backend: RunBackend) -> Any:
@@ -84,15 +90,16 @@ class Run(PartOfV1):
 
     @staticmethod
     def get(workspace: Workspace, run_id: str) -> Any:
-        """The run with this id."""
+        """The run with this id, which may be of any kind.
+
+        :raises RunNotFoundError: there is no record of it.
+        """
         from aml_provider.sdk.experiment import Experiment
-        from aml_provider.sdk.pipeline_run import PipelineRun
-        from aml_provider.sdk.submission import find_run, submitted
+        from aml_provider.sdk.run_handles import handle
+        from aml_provider.sdk.submission import experiment_of, find_run
 
         backend = find_run(workspace.loaded, workspace.name, run_id)
-        names = [e for e, run in submitted(workspace.name) if run.pipeline_run_id == run_id]
-        name = names[0] if names else getattr(backend, "experiment", backend.dag_id)
-        return PipelineRun.of(Experiment(workspace, name), backend)
+        return handle(Experiment(workspace, experiment_of(backend)), backend, run_id)
 
     @staticmethod
     def list(
@@ -102,6 +109,7 @@ class Run(PartOfV1):
         properties: Any = None,
         status: str | None = None,
         include_children: bool = False,
+        _rehydrate_runs: bool = True,
     ) -> Iterator[Any]:
         """An experiment's runs, the newest first."""
         for run in experiment.get_runs(type, tags, properties, include_children):
@@ -118,27 +126,18 @@ class Run(PartOfV1):
     @property
     def id(self) -> str:
         """The run's id."""
-        return self._backend.pipeline_run_id
+        return self._child or self._backend.pipeline_run_id
 
     @property
     def name(self) -> str:
         """The run's name."""
-        return self._backend.run_id
+        return self._child_name() if self._child is not None else self._backend.run_id
 
     @property
-    def display_name(self) -> str:
-        """The run's name."""
-        return self.name
-
-    @property
-    def description(self) -> str | None:
-        """Runs have none."""
-        return None
-
-    @property
-    def type(self) -> str:
-        """The run's type, in v1's words."""
-        return self.RUN_TYPE
+    def type(self) -> str | None:
+        """The run's type, in v1's words; of an interactive run, and of its child runs, there is none."""
+        kind = self._backend.kind
+        return None if kind is RunKind.INTERACTIVE or self._child is not None else kind.value
 
     @property
     def number(self) -> int:
@@ -146,24 +145,9 @@ class Run(PartOfV1):
         return 0
 
     @property
-    def parent(self) -> Any:
-        """The run that this one is part of."""
-        return None
-
-    @property
     def status(self) -> str:
         """The state now."""
         return self.get_status()
-
-    @property
-    def tags(self) -> dict[str, str]:
-        """The run's tags."""
-        return self.get_tags()
-
-    @property
-    def properties(self) -> dict[str, str]:
-        """Where the run is in Airflow."""
-        return self.get_properties()
 
     @property
     def portal_url(self) -> str:
@@ -179,41 +163,38 @@ class Run(PartOfV1):
         """Where the class is described."""
         return "docs/"
 
-    def get_tags(self) -> dict[str, str]:
-        """The run's tags."""
-        from aml_provider.sdk.submission import spec_of
+    def get_properties(self) -> dict[str, Any]:
+        """What was added, and where the run is in Airflow."""
+        own = super().get_properties()
+        if self._child is not None or self._backend.kind is RunKind.INTERACTIVE:
+            return own
+        return {"airflow.dag_id": self._backend.dag_id, "airflow.run_id": self._backend.run_id, **own}
 
-        spec = spec_of(self._backend)
-        return dict(spec.submit.tags if spec is not None else getattr(self._backend, "tags", {}))
-
-    def get_properties(self) -> dict[str, str]:
-        """Where the run is in Airflow."""
-        return {"airflow.dag_id": self._backend.dag_id, "airflow.run_id": self._backend.run_id}
+    # --- how it is ------------------------------------------------------------------------------------------
 
     def _state(self) -> RunState:
         return self._backend.state()
 
     def get_status(self) -> str:
-        """The state now: NotStarted, Queued, Running, Finished, Failed, Canceled."""
-        return self._state().value
+        """The state now: NotStarted, Queued, Running, Completed, Failed, Canceled."""
+        return self._child_status() if self._child is not None else details_status(self._state())
 
     def get_detailed_status(self) -> dict[str, Any]:
         """The state with details."""
         return {"status": self.get_status(), "details": []}
 
-    def _steps(self) -> Any:
-        return self._backend.steps()
+    def _steps(self) -> Sequence[StepInfo]:
+        return () if self._child is not None else self._backend.steps()
 
     def get_details(self) -> dict[str, Any]:
         """Facts about the run, with v1's keys; there a finished run is ``Completed``."""
-        steps: Any = self._steps()
+        steps = self._steps()
+        over = self._state().is_final
         return {
             "runId": self.id,
-            "status": _details_status(self._state()),
+            "status": self.get_status() if self._child is not None else details_status(self._state()),
             "startTimeUtc": _iso(min((s.started for s in steps if s.started is not None), default=None)),
-            "endTimeUtc": _iso(
-                max((s.ended for s in steps if s.ended is not None), default=None) if self._state().is_final else None
-            ),
+            "endTimeUtc": _iso(max((s.ended for s in steps if s.ended is not None), default=None) if over else None),
             "properties": self.get_properties(),
             "inputDatasets": [],
             "outputDatasets": [],
@@ -222,75 +203,61 @@ class Run(PartOfV1):
         }
 
     def _error(self) -> dict[str, Any]:
-        if self._state() is not RunState.FAILED:
+        if self._child is not None or self._state() is not RunState.FAILED:
             return {}
         return {"error": {"error": {"code": "UserError", "message": failure_text(self._backend, RunState.FAILED)}}}
 
-    def get_details_with_logs(self) -> dict[str, Any]:
-        """:meth:`get_details`, with the text of the steps' logs."""
-        steps: Any = self._steps()
-        return {**self.get_details(), "logFiles": {step.name: self._backend.log(step.key) for step in steps}}
-
-    def get_metrics(
-        self, name: str | None = None, recursive: bool = False, run_type: Any = None, populate: bool = False
-    ) -> dict[str, Any]:
-        """The run's own metrics; a pipeline run has none.
-
-        :param recursive: the step runs' metrics, by step run id.
-        """
-        if not recursive:
-            return {}
-        return {step.step_run_id: _chosen(step.metrics, name) for step in self._backend.steps()}
-
-    def get_children(
-        self,
-        recursive: bool = False,
-        tags: Any = None,
-        properties: Any = None,
-        type: str | None = None,
-        status: str | None = None,
-    ) -> Iterator[Any]:
-        """The step runs."""
-        from aml_provider.sdk.step_run import StepRun
-
-        for step in self._backend.steps():
-            if status in (None, step.state.value) and type in (None, StepRun.RUN_TYPE) and not tags and not properties:
-                yield StepRun.of_step(self._experiment, self._backend, step)
-
-    # --- waiting --------------------------------------------------------------------------------------------
-
-    def wait_for_completion(
-        self, show_output: bool = False, wait_post_processing: bool = False, raise_on_error: bool = True
-    ) -> Any:
-        """Wait until the run has ended; :meth:`get_details` then.
-
-        :raises ActivityFailedException: the run failed and ``raise_on_error`` is true.
-        """
-        self._follow(show_output, None, raise_on_error)
-        return self.get_details()
-
-    def _follow(self, show_output: bool, timeout_seconds: float | None, raise_on_error: bool) -> str:
-        # v1's "for ever" is sys.maxsize, more than any clock can count.
-        limit = None if timeout_seconds is None or timeout_seconds >= sys.maxsize else float(timeout_seconds)
-        try:
-            state = follow(self._backend, show_output, limit)
-        except KeyboardInterrupt as error:
-            raise ExperimentExecutionException(
-                f"Waiting for run {self.id} was interrupted; the run goes on. Stop it with run.cancel()."
-            ) from error
-        if not state.is_final:
-            print(f"Timed out waiting for run {self.id} after {limit} s; it is {state.value}.")
-        elif state is not RunState.FINISHED:
-            text = failure_text(self._backend, state)
-            if raise_on_error:
-                raise ActivityFailedException(text)
-            if show_output:
-                print(text, file=sys.stderr)
-        return state.value
-
     def cancel(self) -> None:
-        """Stop the run."""
-        self._backend.cancel()
+        """Stop the run: what it runs is stopped, containers and pods too."""
+        if self._child is not None:
+            self._end_child("Canceled")
+        else:
+            self._backend.cancel()
+
+    def flush(self, timeout_seconds: int = 300) -> None:
+        """Wait until MLflow has what this program reported; it is recorded already."""
+        self._reports.send(timeout_seconds)
+
+    def register_model(
+        self,
+        model_name: str,
+        model_path: str | None = None,
+        tags: dict[str, Any] | None = None,
+        properties: dict[str, Any] | None = None,
+        model_framework: Any = None,
+        model_framework_version: str | None = None,
+        description: str | None = None,
+        datasets: Any = None,
+        sample_input_dataset: Any = None,
+        sample_output_dataset: Any = None,
+        resource_configuration: Any = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Register a file or folder of the run as a model.
+
+        :param model_path: its name among the run's files (``outputs/model.pkl``); by default ``model_name``.
+        :raises ModelPathNotFoundException: the run has no such file or folder.
+        """
+        from aml_provider.sdk.model import registered_from_run
+
+        return registered_from_run(
+            self._experiment,
+            self._backend,
+            self._key,
+            model_name,
+            model_path,
+            tags,
+            properties,
+            model_framework,
+            model_framework_version,
+            description,
+            datasets,
+            sample_input_dataset,
+            sample_output_dataset,
+            resource_configuration,
+        )
+
+    # --- not here -------------------------------------------------------------------------------------------
 
     @staticmethod
     def list_by_compute(
@@ -301,6 +268,14 @@ class Run(PartOfV1):
         :raises NotSupportedError: always.
         """
         raise NotSupportedError(f"Look at the pool of compute target {compute.name!r} in Airflow.")
+
+    @staticmethod
+    def add_type_provider(runtype: str, run_factory: Any) -> None:
+        """Not possible: the kinds of runs are fixed.
+
+        :raises NotSupportedError: always.
+        """
+        raise NotSupportedError(f"Run.add_type_provider({runtype!r}): the kinds of runs are fixed here.")
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Run) and self.id == other.id
@@ -317,20 +292,10 @@ def get_run(experiment: Any, run_id: str, rehydrate: bool = True, clean_up: bool
     return Run.get(experiment.workspace, run_id)
 
 
-def _details_status(state: RunState) -> str:
+def details_status(state: RunState) -> str:
+    """v1's word for a state in ``get_details``."""
     return "Completed" if state is RunState.FINISHED else state.value
 
 
 def _iso(seconds: float | None) -> str | None:
     return None if seconds is None else time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
-
-
-def _chosen(metrics: dict[str, Any], name: str | None) -> dict[str, Any]:
-    if name is None:
-        return dict(metrics)
-    return {name: metrics[name]} if name in metrics else {}
-
-
-def step_of(backend: RunBackend, key: str) -> StepInfo:
-    """The step as it is now."""
-    return next(step for step in backend.steps() if step.key == key)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
-from aml_provider.sdk.run import Run, _chosen
+from aml_provider.sdk.backend import RunBackend
+from aml_provider.sdk.run import Run
 from aml_provider.sdk.script_run_config import ScriptRunConfig
 from aml_provider.sdk.steps.base import PipelineStep
 from aml_provider.sdk.steps.command import CommandStep
@@ -41,14 +42,12 @@ def step_of(config: ScriptRunConfig) -> PipelineStep:
 class ScriptRun(Run):
     """A submitted script."""
 
-    RUN_TYPE: ClassVar[str] = "azureml.scriptrun"
-
     def __init__(self, experiment: Experiment, run_id: str, directory: str | None = None, **kwargs: Any) -> None:
         super().__init__(experiment, run_id)
         self.directory = directory
 
-    def get_metrics(
-        self, name: str | None = None, recursive: bool = False, run_type: Any = None, populate: bool = False
-    ) -> dict[str, Any]:
-        """What the script logged."""
-        return _chosen(self._backend.steps()[0].metrics, name)
+    def _set(
+        self, experiment: Experiment, backend: RunBackend, key: str | None = None, child: str | None = None
+    ) -> None:
+        # What its only step reports is its own.
+        super()._set(experiment, backend, backend.steps()[0].key, child)

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from aml_provider.sdk.backend import OutputInfo, RunBackend, RunState, StepInfo
 from aml_provider.sdk.exceptions import ActivityFailedException, UserErrorException
 from aml_provider.sdk.ports import InputPortBinding
 from aml_provider.sdk.progress import INTERVAL, step_failure_text
-from aml_provider.sdk.run import Run, _chosen, step_of
-from aml_provider.sdk.run_files import StepFiles
+from aml_provider.sdk.run import Run
 
 if TYPE_CHECKING:
     from aml_provider.sdk.experiment import Experiment
@@ -22,33 +21,34 @@ if TYPE_CHECKING:
 FOR_EVER = 1e9
 
 
-class StepRun(StepFiles, Run):
+class StepRun(Run):
     """One step of a submitted pipeline."""
-
-    RUN_TYPE: ClassVar[str] = "azureml.StepRun"
 
     def __init__(
         self, experiment: Experiment, step_run_id: str, pipeline_run_id: str, node_id: str, **kwargs: Any
     ) -> None:
-        super().__init__(experiment, pipeline_run_id)
-        self._key = next(s.key for s in self._backend.steps() if s.step_run_id == step_run_id)
+        super().__init__(experiment, step_run_id)
 
     @classmethod
     def of_step(cls, experiment: Experiment, backend: RunBackend, step: StepInfo) -> StepRun:
         """The handle of a step of a submitted run."""
         made = cls.__new__(cls)
-        made._set(experiment, backend)
-        made._key = step.key
+        made._set(experiment, backend, step.key)
         return made
 
     @property
     def key(self) -> str:
         """The step's key, which is its task id in Airflow."""
+        assert self._key is not None
         return self._key
 
     @property
     def _info(self) -> StepInfo:
-        return step_of(self._backend, self._key)
+        return next(step for step in self._backend.steps() if step.key == self._key)
+
+    def get_status(self) -> str:
+        """The state now: NotStarted, Queued, Running, Finished, Failed, Canceled."""
+        return self._state().value
 
     @property
     def id(self) -> str:
@@ -59,6 +59,11 @@ class StepRun(StepFiles, Run):
     def name(self) -> str:
         """What the author called the step."""
         return self._info.name
+
+    @property
+    def type(self) -> str:
+        """The run's type, in v1's words."""
+        return "azureml.StepRun"
 
     @property
     def pipeline_run_id(self) -> str:
@@ -72,11 +77,18 @@ class StepRun(StepFiles, Run):
 
         return PipelineRun.of(self._experiment, self._backend)
 
+    def fail(self) -> None:  # type: ignore[override]
+        """Not possible, as in v1: its script fails, or it is cancelled.
+
+        :raises NotSupportedError: always.
+        """
+        super().fail()
+
     def _state(self) -> RunState:
         return self._info.state
 
-    def _steps(self) -> list[StepInfo]:
-        return [self._info]
+    def _steps(self) -> Sequence[StepInfo]:
+        return () if self._child is not None else (self._info,)
 
     def _error(self) -> dict[str, Any]:
         step = self._info
@@ -84,32 +96,15 @@ class StepRun(StepFiles, Run):
             return {}
         return {"error": {"error": {"code": "UserError", "message": step_failure_text(self._backend, step)}}}
 
-    def get_properties(self) -> dict[str, str]:
+    def get_properties(self) -> dict[str, Any]:
         """Where the step run is in Airflow; for a reused step, in v1's words, whose result it has."""
-        own = {**super().get_properties(), "airflow.task_id": self._key, "azureml.pipelinerunid": self.pipeline_run_id}
+        own = {**super().get_properties(), "airflow.task_id": self.key, "azureml.pipelinerunid": self.pipeline_run_id}
         reused = self._info.reused
         if reused is not None:
             own["azureml.isreused"] = "true"
             own["azureml.reusedrunid"] = reused.step_run_id
             own["azureml.reusedpipelinerunid"] = reused.pipeline_run_id
         return own
-
-    def get_metrics(
-        self, name: str | None = None, recursive: bool = False, run_type: Any = None, populate: bool = False
-    ) -> dict[str, Any]:
-        """What the step logged."""
-        return _chosen(self._info.metrics, name)
-
-    def get_children(
-        self,
-        recursive: bool = False,
-        tags: Any = None,
-        properties: Any = None,
-        type: str | None = None,
-        status: str | None = None,
-    ) -> Iterator[Any]:
-        """A step run has none."""
-        return iter(())
 
     def wait_for_completion(
         self, show_output: bool = True, timeout_seconds: float = sys.maxsize, raise_on_error: bool = True
@@ -125,7 +120,7 @@ class StepRun(StepFiles, Run):
         while True:
             step = self._info
             if show_output:
-                text = self._backend.log(self._key)
+                text = self._backend.log(self.key)
                 print(text[shown:], end="", flush=True)
                 shown = len(text)
             if step.state.is_final or self._backend.state().is_final or time.monotonic() >= end:
@@ -139,15 +134,15 @@ class StepRun(StepFiles, Run):
 
     def get_job_log(self) -> str:
         """What the step wrote to its standard streams."""
-        return self._backend.log(self._key)
+        return self._backend.log(self.key)
 
     def get_stdout_log(self) -> str:
         """The same: both streams are one log, in the order in which they were written."""
-        return self._backend.log(self._key)
+        return self._backend.log(self.key)
 
     def get_stderr_log(self) -> str:
         """The same: both streams are one log, in the order in which they were written."""
-        return self._backend.log(self._key)
+        return self._backend.log(self.key)
 
     # --- outputs --------------------------------------------------------------------------------------------
 

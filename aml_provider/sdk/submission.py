@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from aml_provider.spec.models import PipelineSpec
     from aml_provider.workspace.resolved import LoadedWorkspace
 
-__all__ = ["PipelineSource", "ask", "find_run", "remember", "spec_of", "submit", "submitted"]
+__all__ = ["PipelineSource", "ask", "experiment_of", "find_run", "remember", "spec_of", "submit", "submitted"]
 
 IMPLEMENTATION = "aml_provider.submission"
 
@@ -47,6 +47,12 @@ def spec_of(run: RunBackend) -> PipelineSpec | None:
     return next((s.spec for s in reversed(_submitted) if s.run is run), None)
 
 
+def experiment_of(run: RunBackend) -> str:
+    """The experiment that a run is of."""
+    spec = spec_of(run)
+    return spec.submit.experiment if spec is not None else str(getattr(run, "experiment", run.dag_id))
+
+
 def submitted(workspace: str, experiment: str | None = None) -> list[tuple[str, RunBackend]]:
     """``(experiment, run)`` of this process's runs, the newest first."""
     return [
@@ -71,9 +77,9 @@ def ask(question: str, *arguments: Any) -> Any:
 
 
 def find_run(workspace: LoadedWorkspace, name: str, run_id: str) -> RunBackend:
-    """The run with this pipeline run id, of this process or an earlier one."""
+    """The run with this id, or the one that the step run with this id is part of; also of an earlier process."""
     for _, run in submitted(name):
-        if run.pipeline_run_id == run_id:
+        if run.pipeline_run_id == run_id or any(step.step_run_id == run_id for step in run.steps()):
             return run
     found: RunBackend = ask("find_run", workspace, run_id)
     return found

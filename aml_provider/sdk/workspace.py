@@ -31,7 +31,6 @@ class Shared:
     removed: set[str] = field(default_factory=set)
     default_datastore: str | None = None
     registered: dict[str, Any] = field(default_factory=dict)
-    experiment_tags: dict[str, dict[str, str]] = field(default_factory=dict)
 
 
 # Kept per file that is being read: what one file provisions must not exist for the next file of the same process.
@@ -295,14 +294,11 @@ class Workspace(PartOfV1):
 
     @property
     def models(self) -> dict[str, Any]:
-        """Name -> registered model, read from where runs are recorded.
+        """Name -> newest version of each registered model; none while a file is only read."""
+        from aml_provider.sdk.model import Model
 
-        :raises NotSupportedError: this version cannot list them.
-        """
-        from aml_provider.sdk.submission import ask
-
-        values = ask("list_models", self.loaded) if is_program() else {}
-        return NamedMapping("model", "Register it in a step with run.register_model.", values)
+        values = {model.name: model for model in Model.list(self, latest=True)}
+        return NamedMapping("model", "Register it with Model.register, or with register_model of a run.", values)
 
     def get_default_datastore(self) -> Any:
         """The datastore that steps use when they name none."""

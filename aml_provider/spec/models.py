@@ -346,9 +346,11 @@ class SubmitOptions(Model):
     :param parameters: values that replace the declared defaults in this submission.
     :param regenerate_outputs: every step runs, whatever has been computed before.
     :param assume_unchanged: names of steps whose latest result is taken, whatever has changed since.
+    :param script: it was a ``ScriptRunConfig``, of which the only step is made.
     """
 
     experiment: str
+    script: bool = False
     parameters: dict[str, Any] = Field(default_factory=dict)
     continue_on_step_failure: bool = False
     regenerate_outputs: bool = False

@@ -13,6 +13,7 @@ MAX_KEY = 250
 #: Tasks that every DAG has besides the author's steps: the one that decides what is reused, and the closing one.
 HEAD_KEY = "reuse"
 END_KEY = "pipeline_end"
+METRICS_XCOM = "metrics"
 RESERVED_KEYS = frozenset({HEAD_KEY, END_KEY})
 
 _ILLEGAL = re.compile(r"[^A-Za-z0-9_.-]+")

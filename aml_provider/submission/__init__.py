@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from aml_provider.sdk.life import Life, current_life
@@ -14,20 +15,19 @@ if TYPE_CHECKING:
 
 
 # Found in a module of their own when they are asked for: a parse needs none of them.
-RECORDED = ("find_run", "list_experiments", "list_runs")
-CONNECTIONS = ("keep_connection",)
+LATE = {
+    "recorded": ("find_run", "list_experiments", "list_runs"),
+    "connections": ("keep_connection",),
+    "models": ("change_model", "delete_model", "download_model", "find_models", "register_model", "register_run_model"),
+    "interactive": ("start_interactive",),
+}
 _started: list[RunBackend] = []
 
 
 def __getattr__(name: str) -> Any:
-    if name in RECORDED:
-        from aml_provider.submission import recorded
-
-        return getattr(recorded, name)
-    if name in CONNECTIONS:
-        from aml_provider.submission import connections
-
-        return getattr(connections, name)
+    for module, names in LATE.items():
+        if name in names:
+            return getattr(importlib.import_module(f"{__name__}.{module}"), name)
     raise AttributeError(name)
 
 

@@ -15,19 +15,19 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from aml_provider.operators.labels import CANCEL_FILE, EMBEDDED_VARIABLE
 from aml_provider.runs.binding import pipeline_run_id, step_run_id
-from aml_provider.runs.layout import RunFolder, RunStore, read_json
-from aml_provider.sdk.backend import RunState, StepInfo
+from aml_provider.runs.embedded import CANCEL_FILE, EMBEDDED_VARIABLE, EmbeddedFolder
+from aml_provider.runs.layout import RunFolder, RunStore
+from aml_provider.sdk.backend import RunKind, RunState, StepInfo
 from aml_provider.sdk.source import PipelineSource
 from aml_provider.spec.errors import PipelineError
 from aml_provider.spec.models import PipelineSpec
+from aml_provider.submission.reports import RunReports, Told
 from aml_provider.submission.request import Request
-from aml_provider.submission.state import step_files, step_info, step_log, step_state
+from aml_provider.submission.state import new_step_log, step_files, step_info, step_log, step_state
 from aml_provider.workspace.resolved import LoadedWorkspace
 
 POLL_SECONDS = 0.1
-STATE_FILE = "state.json"
 LOG_FILE = "airflow.log"
 LOCAL_BUNDLE = "airflow.dag_processing.bundles.local.LocalDagBundle"
 # A traceback's last line.
@@ -117,6 +117,11 @@ class EmbeddedRun:
         self.run_id = str(state["run_id"]) if state is not None else self.folder.name
 
     @property
+    def kind(self) -> RunKind:
+        """What was started."""
+        return RunKind.SCRIPT if self._spec.submit.script else RunKind.PIPELINE
+
+    @property
     def pipeline_run_id(self) -> str:
         return pipeline_run_id(self.dag_id, self.run_id)
 
@@ -165,9 +170,19 @@ class EmbeddedRun:
         """What the step wrote to its standard streams so far, its latest attempt."""
         return step_log(self._run_folder().path, step_key)
 
+    def new_log(self, step_key: str, seen: int) -> tuple[str, int]:
+        """What the step has written since."""
+        return new_step_log(self._run_folder().path, step_key, seen)
+
     def files(self, step_key: str) -> Path | None:
         """The files that the step's script kept."""
         return step_files(self._run_folder().path, step_key)
+
+    def reports(self, step_key: str | None) -> RunReports:
+        """What was reported to the run, or to a step's."""
+        script = self.kind is RunKind.SCRIPT
+        uri = self._workspace.tracking_uri
+        return RunReports(Told(lambda: self._run_folder().path, uri, self.pipeline_run_id, step_key, script))
 
     def cancel(self) -> None:
         """Stop the run: the step that runs is stopped, no other is started."""
@@ -202,4 +217,4 @@ class EmbeddedRun:
         return store.run(self.dag_id, self.run_id)
 
     def _state_file(self) -> dict[str, Any] | None:
-        return read_json(self.folder / STATE_FILE)
+        return EmbeddedFolder(self.folder).state()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import socket
 import sqlite3
 import sys
 import threading
@@ -15,10 +16,9 @@ from typing import Any
 
 from filelock import FileLock
 
-from aml_provider.operators.labels import CANCEL_FILE
+from aml_provider.runs.embedded import CANCEL_FILE, STATE_FILE
 from aml_provider.runs.layout import write_json
 from aml_provider.sdk.backend import RunState
-from aml_provider.submission.embedded import STATE_FILE
 from aml_provider.submission.request import Request
 from aml_provider.submission.state import run_state
 from aml_provider.tracking.recorder import close_run
@@ -99,7 +99,7 @@ class Watch:
 
     def start(self) -> None:
         """Tell the run id at once, then follow."""
-        self._write({"run_id": self._run_id, "pid": os.getpid(), "state": RunState.NOT_STARTED.value, "steps": {}})
+        self._write({"state": RunState.NOT_STARTED.value, "steps": {}})
         self._thread.start()
 
     def finish(self) -> RunState:
@@ -143,12 +143,13 @@ class Watch:
         }
         if self.canceled and state.is_final:
             state = RunState.CANCELED
-        self._write({"run_id": self._run_id, "pid": os.getpid(), "state": state.value, "steps": steps})
+        self._write({"state": state.value, "steps": steps})
         return state
 
     def _write(self, state: dict[str, Any]) -> None:
         if state != self._last:
-            write_json(self._folder / STATE_FILE, state)
+            mine = {"run_id": self._run_id, "pid": os.getpid(), "host": socket.gethostname()}
+            write_json(self._folder / STATE_FILE, mine | state)
             self._last = state
 
     def _cancel(self) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 from aml_provider.runs.layout import AttemptFolder, RunFolder
 from aml_provider.sdk.backend import OutputInfo, ReusedInfo, RunState, StepInfo
 
+# Read of a log at once.
+_LOG_BYTES = 1 << 20
 _RUN = {"queued": RunState.QUEUED, "running": RunState.RUNNING, "success": RunState.FINISHED, "failed": RunState.FAILED}
 _STEP = {
     "scheduled": RunState.QUEUED,
@@ -36,7 +39,7 @@ def step_state(airflow_state: str | None) -> RunState:
     return _STEP.get(airflow_state or "", RunState.NOT_STARTED)
 
 
-def _latest_attempt(run_folder: Path, key: str) -> AttemptFolder | None:
+def latest_attempt(run_folder: Path, key: str) -> AttemptFolder | None:
     """A step's latest attempt; for a reused step, the one that computed its result, if it is still there."""
     run = RunFolder(run_folder)
     reused = (run.result(key) or {}).get("reused")
@@ -50,16 +53,34 @@ def step_files(run_folder: Path | None, key: str) -> Path | None:
     """The files that a step's latest attempt kept; ``None`` where this machine does not see the run's folder."""
     if run_folder is None:
         return None
-    attempt = _latest_attempt(run_folder, key)
+    attempt = latest_attempt(run_folder, key)
     return attempt.path / "artifacts" if attempt is not None else run_folder / "steps" / key / "artifacts"
 
 
 def step_log(run_folder: Path, key: str) -> str:
     """What a step's latest attempt wrote to its standard streams so far."""
-    attempt = _latest_attempt(run_folder, key)
+    attempt = latest_attempt(run_folder, key)
     if attempt is None or not attempt.log.exists():
         return ""
     return attempt.log.read_text(encoding="utf-8", errors="replace")
+
+
+def new_step_log(run_folder: Path, key: str, seen: int) -> tuple[str, int]:
+    """What a step's latest attempt wrote since.
+
+    :param seen: in bytes; 0, or what an earlier call gave.
+    """
+    attempt = latest_attempt(run_folder, key)
+    if attempt is None or not attempt.log.exists():
+        return "", seen
+    with attempt.log.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        # A later attempt begins a log of its own.
+        begin = file.seek(seen if size >= seen else 0)
+        data = file.read(_LOG_BYTES)
+    if attempt.report() is None:
+        data = data[: data.rfind(b"\n") + 1]
+    return data.decode("utf-8", "replace"), begin + len(data)
 
 
 def step_info(

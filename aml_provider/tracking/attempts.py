@@ -11,7 +11,7 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aml_provider.runs.layout import OUTSIDE_FOLDER, AttemptFolder, RunFolder
+from aml_provider.runs.layout import OUTSIDE_FOLDER, RunFolder
 
 from . import names
 from .client import mlflow_client
@@ -102,13 +102,5 @@ def end_of(run_folder: Path, task_id: str, attempt: int) -> dict[str, Any]:
         **own,
         "state": own.get("state") if own.get("state") == "Finished" else "Failed",
         "error": own.get("error") or (None if own.get("state") == "Finished" else _LOST),
-        "ended": own.get("ended") or _last_sign_of_life(step.attempt(attempt)),
+        "ended": own.get("ended") or step.attempt(attempt).last_sign(),
     }
-
-
-def _last_sign_of_life(attempt: AttemptFolder) -> float | None:
-    report = attempt.report()
-    if report is not None:
-        return float(report["ended"])
-    signs = [path.stat().st_mtime for path in (attempt.heartbeat, attempt.events, attempt.job) if path.exists()]
-    return max(signs, default=None)

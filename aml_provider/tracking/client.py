@@ -82,10 +82,11 @@ def artifact_location(tracking_uri: str, store_root: Path) -> str | None:
 
 def _unusable(tracking_uri: str, error: BaseException, consequence: str) -> TrackingError:
     why = str(error).strip().split("\n", 1)[0][:300] or type(error).__name__
-    return TrackingError(f"MLflow at {_without_password(tracking_uri)} cannot be used: {why}. {consequence}")
+    return TrackingError(f"MLflow at {without_password(tracking_uri)} cannot be used: {why}. {consequence}")
 
 
-def _without_password(uri: str) -> str:
+def without_password(uri: str) -> str:
+    """A URI as it may be shown."""
     parts = urlsplit(uri)
     if parts.password is None:
         return uri

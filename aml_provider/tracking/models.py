@@ -175,7 +175,7 @@ def _registered_name(client: MlflowClient, name: str) -> str:
 
 def _version(known: Registered) -> ModelVersion:
     facts = model_tags.from_tags(known.tags, known.name, known.description)
-    return ModelVersion(facts, int(known.version), known.creation_timestamp / 1000, known.source)
+    return ModelVersion(facts, int(known.version), known.creation_timestamp / 1000, known.source or "")
 
 
 def _texts(values: Any) -> dict[str, str]:

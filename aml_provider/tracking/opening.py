@@ -5,12 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aml_provider.runs.layout import RunFolder
+from aml_provider.runs.layout import RunFolder, run_kind
 
 from . import names
 from .client import artifact_location
+from .details import property_tags
+from .hiding import Hiding
 from .ledger import Ledger, StepLedger
 from .projection import log_params, tolerant
+from .remote import KIND_TAG
 from .reused import MAX_RUNS, log_reused, reused_results
 
 if TYPE_CHECKING:
@@ -37,7 +40,9 @@ def create_runs(client: MlflowClient, run_folder: Path, record: dict[str, Any], 
         parent = client.create_run(experiment_id, started, _parent_tags(record), run_name=name).info.run_id
     # The same values again are no conflict, and a crash may have come in between.
     with tolerant(f"parameters of {run_folder}"):
-        log_params(client, parent, record.get("parameters") or {})
+        hiding = Hiding.of(run_folder, record)
+        given = record.get("parameters") or {}
+        log_params(client, parent, {name: hiding.text(value) for name, value in given.items()})
     reused = reused_results(RunFolder(run_folder), record)
     log_reused(client, parent, reused, len(record["steps"]))
     ledger.experiment_id = experiment_id
@@ -128,9 +133,8 @@ def _found(run_id: str, status: str, tags: dict[str, str]) -> StepLedger:
 def _parent_tags(record: dict[str, Any]) -> dict[str, str]:
     user = {names.key(str(key)): value for key, value in (record.get("tags") or {}).items()}
     # Ours go last: an author's tag must not hide which run this is.
-    return {key: names.text("" if value is None else value, names.MAX_TAG) for key, value in user.items()} | _ties(
-        record
-    )
+    texts = {key: names.text("" if value is None else value, names.MAX_TAG) for key, value in user.items()}
+    return texts | property_tags(record) | _ties(record) | {KIND_TAG: run_kind(record)}
 
 
 def step_tags(record: dict[str, Any], step: dict[str, Any], parent: str) -> dict[str, str]:

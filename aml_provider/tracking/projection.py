@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 CHILD_STATUS = {"Completed": "FINISHED", "Finished": "FINISHED", "Failed": "FAILED", "Canceled": "KILLED"}
 
 _REFUSED = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_DOES_NOT_EXIST")
+# The tags in which MLflow keeps a run's name and description.
+_TEXTS = {"display_name": "mlflow.runName", "description": "mlflow.note.content"}
 # What MLflow's databases can hold.
 _LARGEST_STEP = 2**63
 _log = logging.getLogger(__name__)
@@ -97,6 +99,8 @@ class Projection:
         elif kind == "property":
             tag = names.key(f"aml.property.{event.get('key')}")
             batch.tags[tag] = names.text(event.get("value") or "", names.MAX_TAG)
+        elif kind in _TEXTS:
+            batch.tags[_TEXTS[kind]] = names.text(event.get("value") or "", names.MAX_TAG)
         elif kind == "remove_tag":
             batch.tags[names.key(str(event.get("key")))] = None
         elif kind == "fail":

@@ -10,10 +10,11 @@ import logging
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aml_provider.runs.layout import RunFolder
 
+from . import pending
 from .client import mlflow_client
 from .errors import TrackingBusyError, TrackingError
 from .ledger import Ledger, StepLedger, locked, read_json
@@ -91,16 +92,29 @@ def project(
 def close_run(
     run_folder: Path, state: str, final_states: Mapping[str, str] | None = None, tracking_uri: str | None = None
 ) -> bool:
-    """End the parent run and every step's run that has not ended.
+    """End the parent run and every step's run that has not ended, and those of earlier runs that could not be told.
 
     :param state: how the pipeline run ended: Finished, Failed or Canceled, or Airflow's words for it.
     :param final_states: task id -> final state; a step that has none, and no result, counts as killed.
     :return: whether MLflow has it; if not, the log says why.
     """
+    if not _close(run_folder, state, final_states or {}, tracking_uri, _CLOSE_TRIES):
+        if (run_folder / "run.json").exists():
+            pending.remember(run_folder, state)
+        return False
+    pending.forget(run_folder)
+    for folder, ended in pending.others(run_folder):
+        if not _close(folder, ended, _end(folder).get("steps") or {}, tracking_uri, tries=1):
+            break  # MLflow is away again
+        pending.forget(folder)
+    return True
+
+
+def _close(run_folder: Path, state: str, final_states: Mapping[str, str], tracking_uri: str | None, tries: int) -> bool:
     from .steps import mlflow_status
 
     failure: TrackingError | OSError | None = None
-    for attempt in range(_CLOSE_TRIES):
+    for attempt in range(tries):
         if attempt:
             time.sleep(attempt)
         try:
@@ -110,17 +124,23 @@ def close_run(
                     _log.warning("%s: tracking of this run was never begun, so there is nothing to close", run_folder)
                     return False
                 with mlflow_client(ledger.tracking_uri) as client:
-                    states = _all_states(run_folder, ledger, final_states or {})
+                    states = _all_states(run_folder, ledger, final_states)
                     _update(client, run_folder, ledger, states)
                     ledger.status = mlflow_status(state) or "KILLED"
                     assert ledger.parent is not None
-                    client.set_terminated(ledger.parent, ledger.status)
+                    ended = _end(run_folder).get("ended")
+                    client.set_terminated(ledger.parent, ledger.status, None if ended is None else int(ended * 1000))
                     ledger.save(run_folder)
             return True
         except (TrackingError, OSError) as error:
             failure = error
     _log.warning("%s", failure)
     return False
+
+
+def _end(run_folder: Path) -> dict[str, Any]:
+    """What the run's own record says of its end."""
+    return read_json(run_folder / "end.json") or {}
 
 
 def _ledger(run_folder: Path, tracking_uri: str | None) -> Ledger | None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +12,9 @@ from aml_provider.runs.layout import RunFolder
 
 from . import names
 from .attempts import end_of, is_unused, next_run
+from .data import log_inputs, log_outputs
+from .details import log_usage, params_of, tags_of, upload_code, upload_log, usage_of
+from .hiding import Hiding
 from .journal import metrics_of, read_events
 from .ledger import Ledger, StepLedger, read_json
 from .models import register_event
@@ -122,23 +127,25 @@ class StepProjector:
             self._save()
 
     def _describe(self, attempt: int) -> None:
-        """Parameters and the command line."""
-        job = read_json(self._attempt_folder(attempt) / "job.json")
+        """Parameters, the command line, where it runs and what it reads."""
+        job, facts = read_json(self._attempt_folder(attempt) / "job.json"), self._facts(attempt)
         if job is None:
             return
-        command = job.get("command") or {}
-        params = dict((job.get("run") or {}).get("parameters") or {})
-        if command.get("kind") == "transfer":
-            params |= {"source": command.get("source", ""), "destination": command.get("destination", "")}
-        elif command.get("kind") == "shell":
-            params.setdefault("command", command.get("line", ""))
-        else:
-            params.setdefault("script", command.get("script", ""))
-            params.setdefault("arguments", " ".join(map(str, command.get("arguments") or ())))
+        run_id, record = self.step.run_id, self._record
         with tolerant(f"parameters of step {self.folder.name!r}"):
-            log_params(self.client, self.step.run_id, params)
+            log_params(self.client, run_id, params_of(job, facts, Hiding.of(self.run_folder, record)))
+        if facts is not None:
+            set_tags(self.client, run_id, tags_of(facts, record))
+            log_inputs(self.client, run_id, facts["inputs"])
         self.step.described = True
         self._save()
+
+    def _facts(self, attempt: int) -> dict[str, Any] | None:
+        return read_json(self._attempt_folder(attempt) / "facts.json")
+
+    @cached_property
+    def _record(self) -> dict[str, Any]:
+        return read_json(self.run_folder / "run.json") or {}
 
     def _send_journal(self, attempt: int) -> None:
         where = f"step {self.folder.name!r}, attempt {attempt}"
@@ -160,17 +167,24 @@ class StepProjector:
         if attempt and status == "FINISHED":
             self._register_models(attempt)
         tags = {"aml.state": final_state or str((result or {}).get("state")), "aml.attempt": str(attempt)}
+        hiding = Hiding.of(self.run_folder, self._record)
         for part in ("exit_code", "error", "seconds"):
             if result is not None and result.get(part) is not None:
-                tags[f"aml.{part}"] = names.text(result[part], names.MAX_TAG)
+                tags[f"aml.{part}"] = names.text(hiding.text(result[part]), names.MAX_TAG)
         reused = (result or {}).get("reused")
         if result is not None and reused:
             tags |= reuse_tags(reused)
             self._send_recorded(result.get("metrics") or {})
-        for name, place in ((result or {}).get("outputs") or {}).items():
+        outputs = (result or {}).get("outputs") or {}
+        for name, place in outputs.items():
             tags[names.key(f"aml.output.{name}")] = names.text(f"{place['datastore']}:{place['path']}", names.MAX_TAG)
         set_tags(self.client, run_id, tags)
+        log_outputs(self.client, run_id, outputs)
         ended = (result or {}).get("ended")
+        if attempt and not reused:
+            report = read_json(self._attempt_folder(attempt) / "report.json")
+            usage = usage_of(report, self._facts(attempt), result or {})
+            log_usage(self.client, run_id, usage, float(ended or (report or {}).get("ended") or time.time()))
         self.client.set_terminated(run_id, status, int(float(ended) * 1000) if ended else None)
         self.step.status, self.step.done = status, attempt
         self._save()
@@ -188,7 +202,10 @@ class StepProjector:
         if (folder / "artifacts").is_dir():
             self.client.log_artifacts(run_id, str(folder / "artifacts"))
         if (folder / "logs" / "std_log.txt").is_file():
-            self.client.log_artifact(run_id, str(folder / "logs" / "std_log.txt"), "logs")
+            upload_log(self.client, run_id, folder / "logs" / "std_log.txt", Hiding.of(self.run_folder, self._record))
+        facts = self._facts(attempt)
+        if facts is not None:
+            upload_code(self.client, run_id, folder, facts)
         metrics = metrics_of(read_events(folder / JOURNAL))
         if metrics:
             self.client.log_dict(run_id, metrics, "metrics.json")

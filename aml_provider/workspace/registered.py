@@ -104,7 +104,7 @@ def _content(path: Path) -> dict[str, Any]:
     except ValueError:
         content = None
     if not isinstance(content, dict):
-        raise WorkspaceFileError(f"{path}: is damaged; remove it, and register its datastores again.")
+        raise WorkspaceFileError(f"{path}: is damaged; remove it, and do again what it kept.")
     return content
 
 

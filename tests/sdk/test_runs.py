@@ -11,9 +11,14 @@ from typing import Any
 
 import pytest
 
-from aml_provider.sdk.backend import OutputInfo, RunState, StepInfo
+from aml_provider.sdk.backend import OutputInfo, RunKind, RunState, StepInfo
 from aml_provider.sdk.datastore import Datastore
-from aml_provider.sdk.exceptions import ActivityFailedException, ExperimentExecutionException, UserErrorException
+from aml_provider.sdk.exceptions import (
+    ActivityFailedException,
+    ExperimentExecutionException,
+    ModelPathNotFoundException,
+    UserErrorException,
+)
 from aml_provider.sdk.experiment import Experiment
 from aml_provider.sdk.pipeline import Pipeline
 from aml_provider.sdk.pipeline_run import PipelineRun
@@ -25,12 +30,35 @@ from aml_provider.spec.errors import NotSupportedError
 from aml_provider.spec.models import PipelineSpec
 
 
+class InMemory:
+    """Reports of a run whose course is given."""
+
+    def __init__(self, run: Played, key: str | None) -> None:
+        self._run, self._key = run, key
+        self._events: list[dict[str, Any]] = []
+
+    def append(self, event: dict[str, Any]) -> None:
+        self._events.append(event)
+
+    def events(self) -> Iterator[dict[str, Any]]:
+        if self._key is None or self._run.kind is RunKind.SCRIPT:
+            for name, value in self._run._spec.submit.tags.items():
+                yield {"type": "tag", "key": name, "value": value, "child": None}
+        for step in self._run.steps():
+            if step.key == self._key:
+                for name, value in step.metrics.items():
+                    yield {"type": "metric", "kind": "scalar", "name": name, "value": value, "child": None}
+        yield from self._events
+
+
 class Played:
     """A run whose course is given: each look at it is the next scene; the last one stays."""
 
     def __init__(self, spec: PipelineSpec, failing: str | None = None) -> None:
         self.dag_id, self.run_id, self.pipeline_run_id, self.portal_url = "exp", "run_1", f"id-{id(self)}", None
         self.error: str | None = None
+        self._spec = spec
+        self._reports: dict[str | None, InMemory] = {}
         self._scenes = self._play(spec, failing)
         self._steps: list[StepInfo] = []
         self._state = RunState.NOT_STARTED
@@ -63,6 +91,17 @@ class Played:
 
     def steps(self) -> list[StepInfo]:
         return self._steps
+
+    @property
+    def kind(self) -> RunKind:
+        return RunKind.SCRIPT if self._spec.submit.script else RunKind.PIPELINE
+
+    def reports(self, step_key: str | None) -> InMemory:
+        return self._reports.setdefault(step_key, InMemory(self, step_key))
+
+    def new_log(self, step_key: str, seen: int) -> tuple[str, int]:
+        text = self.log(step_key)
+        return text[seen:], len(text)
 
     def log(self, step_key: str) -> str:
         return "".join(f"line {n} of {step_key}\n" for n in range(1, 31))
@@ -221,11 +260,41 @@ def test_logging_outside_a_step_prints(capsys) -> None:
         child.tag("k", "v")
     assert child.status == "Completed"
     assert run.get_metrics("loss") == {"loss": [0.5, 0.25]}
-    assert capsys.readouterr().out.splitlines() == ["loss: 0.5", "loss: 0.25", "row: {'a': 1}"]
+    assert capsys.readouterr().out.splitlines() == [
+        "Metric loss: 0.5",
+        "Metric loss: 0.25",
+        "Metric row: {'a': 1}",
+        "Tag k: v",
+    ]
+    with pytest.raises(ModelPathNotFoundException, match="no file or folder"):
+        run.register_model("a")
     with pytest.raises(NotSupportedError, match="outside a step"):
-        run.upload_file("a", "b")
+        run.wait_for_completion()
 
 
-def test_a_handle_says_where_to_log(run: PipelineRun) -> None:
-    with pytest.raises(NotSupportedError, match="log inside the step"):
-        run.log("a", 1)
+def test_what_a_program_reports_to_a_handle_is_read_back(run: PipelineRun) -> None:
+    run.log("score", 1)
+    run.log("score", 2)
+    run.set_tags({"checked": "yes"})
+    run.remove_tags("who")
+    run.add_properties({"by": "me"})
+    run.display_name, run.description = "Nightly", "the usual one"
+    (train,) = run.find_step_run("train")
+    train.tag("best")
+    assert (run.get_metrics(), run.get_tags()) == ({"score": [1, 2]}, {"checked": "yes"})
+    assert run.get_properties() == {"airflow.dag_id": "exp", "airflow.run_id": "run_1", "by": "me"}
+    assert (run.display_name, run.description, run.name) == ("Nightly", "the usual one", "run_1")
+    assert (train.get_tags(), run.find_step_run("prep")[0].get_tags()) == ({"best": None}, {})
+    with pytest.raises(TypeError, match="score"):
+        run.log("score", object())
+    with pytest.raises(UserErrorException, match="set once"):
+        run.add_properties({"by": "you"})
+
+
+@pytest.mark.parametrize("call", ["complete", "fail", "start", "child_run", "create_children", "submit_child"])
+def test_airflow_says_how_a_pipeline_run_goes(run: PipelineRun, call: str) -> None:
+    """A NotImplementedError, as in v1."""
+    arguments = {"create_children": (1,)}.get(call, ())
+    for handle in (run, run.get_steps()[0]):
+        with pytest.raises(NotImplementedError, match=call if call != "create_children" else "child_run"):
+            getattr(handle, call)(*arguments)

@@ -230,6 +230,7 @@ def options(
     continue_on_step_failure: bool | None = False,
     regenerate_outputs: bool | None = False,
     tags: Mapping[str, Any] | None = None,
+    script: bool = False,
 ) -> SubmitOptions:
     """Submit options of what an author passed."""
     if parameters is not None and not isinstance(parameters, Mapping):
@@ -242,4 +243,5 @@ def options(
         continue_on_step_failure=bool(continue_on_step_failure),
         regenerate_outputs=bool(regenerate_outputs),
         tags={str(k): "" if v is None else str(v) for k, v in (tags or {}).items()},
+        script=script,
     )
