@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+import time
 from typing import Any
 
 from aml_provider.execution.disk import disk_errors
@@ -128,6 +129,7 @@ def _result(
         "step_run_id": run.step_run_id,
         "started": started,
         "ended": ended,
+        "committed": time.time(),
         "seconds": round(ended - started, 3) if started and ended else None,
         "exit_code": report.get("exit_code"),
         "error": error,

@@ -11,6 +11,8 @@ from typing import Any
 
 from aml_provider.execution import data
 from aml_provider.execution.disk import disk_errors
+from aml_provider.execution.facts import keep_facts
+from aml_provider.execution.header import header, tell
 from aml_provider.execution.recording import keep_fingerprint
 from aml_provider.execution.registering import changed_datasets
 from aml_provider.execution.reusing import Go, why_it_runs
@@ -95,7 +97,7 @@ def _prepared(
         _log.warning("the code of step %r has just been changed, so its result will not be reused", run.step.name)
         fingerprint = None
     why = why_it_runs(run, go)
-    _log.info("step %r runs: %s", run.step.name, "; ".join(why))
+    tell(header(run, attempt, keep_facts(run, attempt, go, fingerprint, copies), why))
     with DigestCache(run.binding.digest_cache) as cache:
         for sentence in changed_datasets(run, cache):
             _log.warning("%s", sentence)

@@ -32,12 +32,14 @@ class Go:
     :param fingerprint: ``None``: its result will not be recorded.
     :param lease: tells other runs that this one is computing it; ``None`` where nothing is recorded.
     :param replaces: its result takes the place of an earlier one, which a person or the age limit has ruled out.
+    :param begun: when its worker began with it, in seconds since the epoch.
     """
 
     reason: str
     fingerprint: Fingerprint | None = None
     lease: Lease | None = None
     replaces: bool = False
+    begun: float | None = None
 
 
 @dataclass(frozen=True)

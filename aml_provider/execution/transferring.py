@@ -15,6 +15,8 @@ from aml_provider.datasets.resolving import dataset_of, locations_of
 from aml_provider.execution import data
 from aml_provider.execution.commit import commit_places
 from aml_provider.execution.disk import disk_errors
+from aml_provider.execution.facts import keep_facts
+from aml_provider.execution.header import header, tell
 from aml_provider.execution.recording import keep_fingerprint
 from aml_provider.execution.reusing import Go, why_it_runs
 from aml_provider.runs.binding import StepRun
@@ -123,7 +125,7 @@ def _begun(run: StepRun, number: int, go: Go) -> AttemptFolder:
         shutil.rmtree(attempt.path)
     attempt.log.parent.mkdir(parents=True)
     why = why_it_runs(run, go)
-    _log.info("step %r runs: %s", run.step.name, "; ".join(why))
+    tell(header(run, attempt, keep_facts(run, attempt, go, go.fingerprint), why))
     keep_fingerprint(run, attempt, go.fingerprint, why, replace=go.replaces)
     return attempt
 

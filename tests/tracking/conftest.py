@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -105,6 +106,10 @@ class Store:
         for item in self.client.list_artifacts(run.info.run_id, path):
             found |= self.files(run, item.path) if item.is_dir else {item.path}
         return found
+
+    def text(self, run: Run, path: str) -> str:
+        with tempfile.TemporaryDirectory() as folder:
+            return Path(self.client.download_artifacts(run.info.run_id, path, folder)).read_bytes().decode()
 
 
 @pytest.fixture(scope="session")
