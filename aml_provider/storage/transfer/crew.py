@@ -94,7 +94,8 @@ class Crew(Generic[T]):
             finally:
                 with self._state:
                     self._busy -= 1
-                    if not self._busy:
+                    # Who waits for the end is not to be waked by every file.
+                    if self._done():
                         self._state.notify_all()
 
     def _next(self) -> Callable[[], None] | None:

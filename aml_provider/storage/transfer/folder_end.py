@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import secrets
 import stat
@@ -15,12 +16,14 @@ from aml_provider.storage.paths import PART_PREFIX, kept_by_runs
 
 from .ends import Bytes, End, Entry, Folder, Landing, Part, Refused
 from .errors import ChangedError, CorruptError
-from .local_copy import copy_content, holds, read_apart, read_at
+from .local_copy import copy_content, read_apart, read_at, write_at
 from .names import no_file_name
 
 # Two changes within a clock's tick leave the same mark.
 _SETTLED_SECONDS = 2.0
 _APART_BYTES = 1 << 20
+# A smaller file is read as a whole before it is written.
+_SMALL_BYTES = 1 << 20
 # A part this old was left by a process that is gone.
 _LEFT_SECONDS = 24 * 3600
 _KINDS = {stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}
@@ -41,6 +44,8 @@ class FolderEnd(End):
         self._made: set[str] = set()
         self._lock = threading.Lock()
         self._left: list[str] = []
+        self._own = secrets.token_hex(8)
+        self._numbers = itertools.count()
 
     def full(self, path: str) -> str:
         """A path of this machine."""
@@ -113,10 +118,7 @@ class FolderEnd(End):
         :raises ChangedError: it is another one by now, or gone.
         """
         full, stamp = entry.inner
-        try:
-            descriptor = os.open(full, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-        except FileNotFoundError as error:
-            raise ChangedError(f"{full} was removed while the transfer went on") from error
+        descriptor = _open(full)
         if _stamp(os.fstat(descriptor)) != stamp:
             os.close(descriptor)
             raise ChangedError(f"{full} was changed while it was read")
@@ -128,11 +130,33 @@ class FolderEnd(End):
         return no_file_name(path, self.full(path))
 
     def put(self, path: str, data: Bytes, md5: bytes, note: Callable[[str], None]) -> None:
-        self._write(path, 0o666, note, lambda target: _write_all(target, data, self.verify))
+        self._write(path, 0o666, lambda target: write_at(target, 0, data, verify=self.verify), note)
 
     def copy_within(self, entry: Entry, source: End, path: str, moved: Callable[[int], None]) -> str | None:
         assert isinstance(source, FolderEnd)
-        descriptor, told = source.opened(entry), [""]
+        if (entry.size or 0) < _SMALL_BYTES:
+            self._copy_small(entry, path)
+            moved(entry.size or 0)
+        else:
+            self._copy_big(entry, source, path, moved)
+        return ""  # Nobody notes it: what is on this machine is looked at again.
+
+    def _copy_small(self, entry: Entry, path: str) -> None:
+        """With as few questions to the system as that takes: of small files there are many."""
+        full, stamp = entry.inner
+        size = stamp[2]
+        descriptor = _open(full)
+        try:
+            data = read_at(descriptor, 0, size)
+            status = os.fstat(descriptor)
+        finally:
+            os.close(descriptor)
+        if _stamp(status) != stamp or len(data) != size:
+            raise ChangedError(f"{full} was changed while it was read")
+        self._write(path, _mode(status), lambda target: write_at(target, 0, data, verify=self.verify))
+
+    def _copy_big(self, entry: Entry, source: FolderEnd, path: str, moved: Callable[[int], None]) -> None:
+        descriptor = source.opened(entry)
         try:
             before = os.fstat(descriptor)
 
@@ -148,14 +172,13 @@ class FolderEnd(End):
                 if problem is not None:
                     raise problem
 
-            self._write(path, stat.S_IMODE(before.st_mode) & 0o777, lambda mark: told.insert(0, mark), copy)
+            self._write(path, _mode(before), copy)
         finally:
             os.close(descriptor)
-        return told[0]
 
     def begin(self, path: str, size: int | None, part_bytes: int) -> Landing:
         folder = self._folder(path)
-        name = f"{PART_PREFIX}{secrets.token_hex(8)}"
+        name = self._part()
         os.close(os.open(f"{folder}/{name}", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666))
         return _FolderLanding(self, path, {"name": name, "boot": _boot()})
 
@@ -202,22 +225,28 @@ class FolderEnd(End):
             self._made.add(inner)
         return folder
 
-    def _write(self, path: str, mode: int, note: Callable[[str], None], fill: Callable[[int], None]) -> None:
+    def _write(
+        self, path: str, mode: int, fill: Callable[[int], None], note: Callable[[str], None] | None = None
+    ) -> None:
         """A file of this content, whole or not at all."""
-        part = f"{self._folder(path)}/{PART_PREFIX}{secrets.token_hex(8)}"
+        part = f"{self._folder(path)}/{self._part()}"
         target = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
         try:
             try:
                 fill(target)
-                status = os.fstat(target)
+                if note is not None:
+                    note(_mark(os.fstat(target)))
             finally:
                 os.close(target)
-            note(f"{_boot()}:{status.st_ino}:{status.st_size}:{status.st_mtime_ns}")
             os.replace(part, self.full(path))
         except BaseException:
             with suppress(FileNotFoundError):
                 os.unlink(part)
             raise
+
+    def _part(self) -> str:
+        """A name that no other file has."""
+        return f"{PART_PREFIX}{self._own}-{next(self._numbers)}"
 
 
 class _FolderLanding(Landing):
@@ -232,18 +261,13 @@ class _FolderLanding(Landing):
     def write(self, number: int, offset: int, data: Bytes, md5: bytes) -> str:
         target = os.open(self.part, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
         try:
-            done = 0
-            while done < len(data):
-                done += os.pwrite(target, memoryview(data)[done:], offset + done)
-            if self._end.verify and not holds(target, offset, data):
-                raise CorruptError("what was written is not what was sent")
+            write_at(target, offset, data, verify=self._end.verify)
         finally:
             os.close(target)
         return ""
 
     def publish(self, parts: Sequence[Part], whole: str | None, note: Callable[[str], None]) -> None:
-        status = os.stat(self.part)
-        note(f"{_boot()}:{status.st_ino}:{status.st_size}:{status.st_mtime_ns}")
+        note(_mark(os.stat(self.part)))
         os.replace(self.part, self._final)
 
     def abandon(self) -> None:
@@ -290,12 +314,19 @@ def _inside(path: str, folder: str) -> bool:
     return path == folder or path.startswith(folder.rstrip("/") + "/")
 
 
-def _write_all(target: int, data: Bytes, verify: bool) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(target, view) :]
-    if verify and not holds(target, 0, data):
-        raise CorruptError("what was written is not what was sent")
+def _open(full: str) -> int:
+    try:
+        return os.open(full, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except FileNotFoundError as error:
+        raise ChangedError(f"{full} was removed while the transfer went on") from error
+
+
+def _mode(status: os.stat_result) -> int:
+    return stat.S_IMODE(status.st_mode) & 0o777
+
+
+def _mark(status: os.stat_result) -> str:
+    return f"{_boot()}:{status.st_ino}:{status.st_size}:{status.st_mtime_ns}"
 
 
 def _boot() -> str:

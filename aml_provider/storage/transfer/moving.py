@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from aml_provider.storage.faults import DatastoreError, Reason
@@ -100,20 +99,9 @@ class Mover:
             ) from error
         return Job(entry, job.target, job.there, job.tries + 1)
 
-    @contextmanager
-    def sentences(self, job: Job) -> Iterator[None]:
+    def sentences(self, job: Job) -> _Sentences:
         """Around work on a file: what this machine's disks complain of becomes a sentence."""
-        try:
-            yield
-        except DatastoreError as error:
-            if error.reason is Reason.CHANGED:
-                raise ChangedError(str(error)) from error
-            raise
-        except OSError as error:
-            here = self.destination if self.destination.near else self.source
-            if self.source.near and self.destination.near and job.entry.inner[0] == error.filename:
-                here = self.source
-            raise of_disk(error, str(here.origin), f"moving {self.source.path(job.entry.path)!r}") from error
+        return _Sentences(self, job)
 
     # --- the ways -------------------------------------------------------------------------------------------
 
@@ -242,6 +230,29 @@ class Mover:
             found = computed(landing.read_back, entry.size or 0, exact)
         if found is not None and found.md5 != exact.md5 and self.source.is_plain(entry):
             raise CorruptError("what was read is not what the source's checksum says")
+
+
+class _Sentences:
+    """See :meth:`Mover.sentences`. A class, since a generator takes longer than all else about a small file."""
+
+    __slots__ = ("_job", "_mover")
+
+    def __init__(self, mover: Mover, job: Job) -> None:
+        self._mover = mover
+        self._job = job
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, DatastoreError) and error.reason is Reason.CHANGED:
+            raise ChangedError(str(error)) from error
+        if isinstance(error, OSError):
+            source, end, entry = self._mover.source, self._mover.destination, self._job.entry
+            here = end if end.near else source
+            if source.near and end.near and entry.inner[0] == error.filename:
+                here = source
+            raise of_disk(error, str(here.origin), f"moving {source.path(entry.path)!r}") from error
 
 
 class _Counted:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import mmap
 import os
 import random
 import signal
@@ -322,6 +323,46 @@ def test_a_network_that_is_cut_in_the_middle(
 
 def _url(kind: str, port: int) -> str:
     return f"http://127.0.0.1:{port}" + ("/devstoreaccount1" if kind == "azure" else "")
+
+
+# --- the disk -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def spoiled(monkeypatch: pytest.MonkeyPatch) -> Damage:
+    """A disk that keeps another byte than it was given, wherever a mark is written."""
+    damage, write = Damage(), os.pwrite
+
+    def pwrite(file: int, data: Any, at: int) -> int:
+        return write(file, damage(bytes(data)), at)
+
+    monkeypatch.setattr(os, "pwrite", pwrite)
+    return damage
+
+
+@pytest.mark.parametrize("size", [0, 3 << 20])
+@pytest.mark.parametrize("mapped", [True, False])
+def test_what_a_disk_damages_replaces_nothing(
+    size: int, mapped: bool, spoiled: Damage, make: Make, move: Move, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not mapped:  # a flag that nobody knows is refused, as file systems do that cannot map files
+        monkeypatch.setattr(mmap, "MAP_SHARED", mmap.MAP_SHARED | mmap.MAP_PRIVATE | 0x80)
+    source, end = make("local"), make("local")
+    data = content(1, size) + Damage.MARK + content(2, size)
+    source.write("file", data)
+    end.write("x/file", b"good old data")
+
+    spoiled.times = 1000
+    with pytest.raises(TransferError, match=r"'file' of datastore 'blobs' .* has arrived damaged .* 3 times"):
+        move(source, "file", end, "x/file")
+    assert spoiled.done == 3
+    assert end.read("x/file") == b"good old data"
+    assert end.names() == ["x/file"]
+
+    spoiled.times = 4
+    move(source, "file", end, "x/file")
+    assert spoiled.done == 4
+    assert end.read("x/file") == data
 
 
 # --- the source ---------------------------------------------------------------------------------------------------
