@@ -345,8 +345,8 @@ def spoiled(monkeypatch: pytest.MonkeyPatch) -> Damage:
 def test_what_a_disk_damages_replaces_nothing(
     size: int, mapped: bool, spoiled: Damage, make: Make, move: Move, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if not mapped:  # a flag that nobody knows is refused, as file systems do that cannot map files
-        monkeypatch.setattr(mmap, "MAP_SHARED", mmap.MAP_SHARED | mmap.MAP_PRIVATE | 0x80)
+    if not mapped:  # refused, as file systems do that cannot map files
+        monkeypatch.setattr(mmap, "MAP_SHARED", 0)
     source, end = make("local"), make("local")
     data = content(1, size) + Damage.MARK + content(2, size)
     source.write("file", data)
