@@ -23,7 +23,6 @@ NOT_BUILT: dict[str, tuple[str, ...]] = {
         "Image",
         "Keyvault",
         "LinkedService",
-        "Model",
         "PrivateEndPoint",
         "PrivateEndPointConfig",
         "SynapseWorkspaceLinkedServiceConfiguration",
@@ -80,12 +79,6 @@ NOT_BUILT: dict[str, tuple[str, ...]] = {
         "SparkSection",
     ),
     "azureml.core.keyvault": ("Keyvault",),
-    "azureml.core.model": (
-        "InferenceConfig",
-        "Model",
-        "ModelPackage",
-    ),
-    "azureml.core.resource_configuration": ("ResourceConfiguration",),
     "azureml.core.run": (
         "InputDatasets",
         "LinkOutput",
@@ -122,9 +115,6 @@ NOT_BUILT: dict[str, tuple[str, ...]] = {
         "LinkFileOutputDatasetConfig",
         "LinkTabularOutputDatasetConfig",
     ),
-    "azureml.data.azure_my_sql_datastore": ("AzureMySqlDatastore",),
-    "azureml.data.azure_postgre_sql_datastore": ("AzurePostgreSqlDatastore",),
-    "azureml.data.azure_sql_database_datastore": ("AzureSqlDatabaseDatastore",),
     "azureml.data.dataset_type_definitions": (
         "FileEncoding",
         "FileType",
@@ -136,7 +126,6 @@ NOT_BUILT: dict[str, tuple[str, ...]] = {
         "LinkFileOutputDatasetConfig",
         "LinkTabularOutputDatasetConfig",
     ),
-    "azureml.data.sql_data_reference": ("SqlDataReference",),
     "azureml.data.stored_procedure_parameter": (
         "StoredProcedureParameter",
         "StoredProcedureParameterType",

@@ -71,8 +71,8 @@ def test_import_of_a_package_reaches_its_modules() -> None:
         "from azureml.pipeline.core import Schedule",
         "from azureml.pipeline.steps import ParallelRunStep",
         "from azureml.pipeline.steps.parallel_run_step import ParallelRunStep",
-        "from azureml.core import Model",
-        "import azureml.core.model",
+        "from azureml.core import Webservice",
+        "import azureml.core.webservice",
         "from azureml.train.hyperdrive import HyperDriveConfig",
         "import azureml.train.automl",
     ],
@@ -82,12 +82,12 @@ def test_a_known_name_that_is_not_built_can_be_imported(statement: str) -> None:
 
 
 def test_using_a_name_that_is_not_built_gets_a_sentence() -> None:
-    from azureml.core import Model
+    from azureml.core import Keyvault
     from azureml.pipeline.core import Schedule
     from azureml.train.hyperdrive import HyperDriveConfig
 
     sentence = r"azureml\.[\w.]+ is not available in this version of airflow-provider-aml .* docs/not-supported.md"
-    for use in (lambda: Model("m"), lambda: Schedule.create(1), lambda: HyperDriveConfig(max_total_runs=3)):
+    for use in (lambda: Keyvault("k"), lambda: Schedule.create(1), lambda: HyperDriveConfig(max_total_runs=3)):
         with pytest.raises(NotSupportedError, match=sentence):
             use()
     assert not isinstance(3, Schedule)

@@ -59,6 +59,7 @@ for _step in ("PythonScriptStep", "CommandStep", "DataTransferStep"):
 
 #: Every class that is built; a list, so that a class cannot leave the test unseen.
 COVERED = [
+    "AbstractADLSDatastore",
     "AbstractAuthentication",
     "AbstractAzureStorageDatastore",
     "AbstractDataset",
@@ -71,16 +72,22 @@ COVERED = [
     "AuthenticationException",
     "AzureBlobDatastore",
     "AzureCliAuthentication",
+    "AzureDataLakeDatastore",
+    "AzureDataLakeGen2Datastore",
     "AzureFileDatastore",
     "AzureMLAggregatedException",
     "AzureMLException",
     "AzureMLTokenAuthentication",
+    "AzureMySqlDatastore",
+    "AzurePostgreSqlDatastore",
+    "AzureSqlDatabaseDatastore",
     "CommandStep",
     "ComputeInstance",
     "ComputeTarget",
     "ComputeTargetException",
     "CondaDependencies",
     "ContainerRegistry",
+    "DBFSDatastore",
     "DataFactoryCompute",
     "DataPath",
     "DataPathComputeBinding",
@@ -102,11 +109,15 @@ COVERED = [
     "ExperimentExecutionException",
     "FileDataset",
     "FileDatasetFactory",
+    "HDFSDatastore",
     "HistoryConfiguration",
+    "InferenceConfig",
     "InputPortBinding",
     "InteractiveLoginAuthentication",
     "KubernetesCompute",
+    "Model",
     "ModelNotFoundException",
+    "ModelPackage",
     "ModelPathNotFoundException",
     "MountOptions",
     "MpiConfiguration",
@@ -131,6 +142,7 @@ COVERED = [
     "PythonScriptStep",
     "PythonSection",
     "RegistrationConfiguration",
+    "ResourceConfiguration",
     "Run",
     "RunConfiguration",
     "RunConfigurationException",
@@ -140,6 +152,7 @@ COVERED = [
     "ScriptRunConfig",
     "ServicePrincipalAuthentication",
     "SnapshotException",
+    "SqlDataReference",
     "StepRun",
     "StepRunOutput",
     "StepSequence",
@@ -197,7 +210,8 @@ def actual(function: Any) -> list[tuple[str, str, Any]]:
         inspect.Parameter.VAR_KEYWORD: "**",
     }
     parameters = inspect.signature(function).parameters.values()
-    return [(p.name, kinds[p.kind], p.default) for p in parameters if p.name not in ("self", "cls")]
+    public = [p for p in parameters if p.name not in ("self", "cls") and not p.name.startswith("_")]
+    return [(p.name, kinds[p.kind], p.default) for p in public]
 
 
 def test_the_classes_that_are_covered() -> None:

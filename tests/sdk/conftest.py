@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -14,6 +15,10 @@ from aml_provider.sdk.pipeline import Pipeline
 from aml_provider.sdk.steps.python_script import PythonScriptStep
 from aml_provider.sdk.workspace import Workspace
 from aml_provider.spec.models import PipelineSpec
+from tests.mlflow_server import serving
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
 
 WORKSPACE = """
 name: lab
@@ -68,3 +73,72 @@ def build(ws: Workspace, project: Path) -> Build:
         return found[0][0]
 
     return make
+
+
+# --- models -----------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Lab:
+    """A workspace, its folder (the current directory), and a client of its MLflow."""
+
+    ws: Workspace
+    folder: Path
+    mlflow: MlflowClient
+
+    def file(self, name: str, text: str = "a model") -> str:
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        return name
+
+    def register(self, name: str = "digits", text: str = "a model", **more: Any) -> Any:
+        from aml_provider.sdk.model import Model
+
+        return Model.register(self.ws, self.file("model.pkl", text), name, **more)
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """Making a database takes seconds, copying one does not."""
+    from mlflow import MlflowClient
+
+    file = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+    MlflowClient(f"sqlite:///{file}").search_experiments()
+    return file.read_bytes()
+
+
+@pytest.fixture(scope="session")
+def mlflow_address(tmp_path_factory: pytest.TempPathFactory, empty_database: bytes) -> Iterator[str]:
+    folder = tmp_path_factory.mktemp("server")
+    (folder / "mlflow.db").write_bytes(empty_database)
+    with serving(f"sqlite:///{folder}/mlflow.db", folder) as address:
+        yield address
+
+
+def _lab(folder: Path, uri: str) -> Lab:
+    from mlflow import MlflowClient
+
+    ws = Workspace.from_config()
+    return Lab(ws, folder, MlflowClient(uri))
+
+
+@pytest.fixture
+def lab(project: Path, empty_database: bytes) -> Lab:
+    """The default: MLflow in a SQLite file in the workspace's state."""
+    (project / ".aml").mkdir()
+    (project / ".aml" / "mlflow.db").write_bytes(empty_database)
+    return _lab(project, f"sqlite:///{project}/.aml/mlflow.db")
+
+
+@pytest.fixture(params=["file", "server"])
+def both(request: pytest.FixtureRequest, project: Path) -> Lab:
+    """The default, and a server."""
+    if request.param == "file":
+        return request.getfixturevalue("lab")
+    address = request.getfixturevalue("mlflow_address")
+    (project / "workspace.yaml").write_text(f"{WORKSPACE}mlflow: {{tracking_uri: '{address}'}}\n")
+    lab = _lab(project, address)
+    for known in lab.mlflow.search_registered_models():
+        lab.mlflow.delete_registered_model(known.name)
+    return lab
