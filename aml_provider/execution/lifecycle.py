@@ -18,11 +18,12 @@ from aml_provider.runs.binding import PipelineBinding, StepRun, pipeline_run_id,
 from aml_provider.runs.embedded import EMBEDDED_VARIABLE
 from aml_provider.runs.folders import folder_words
 from aml_provider.runs.git import git_properties
-from aml_provider.runs.layout import write_json
+from aml_provider.runs.layout import RunFolder, write_json
 from aml_provider.spec.errors import AmlError
 from aml_provider.spec.models import StoredOutput
 from aml_provider.storage.digest_cache import DigestCache
 from aml_provider.tracking.recorder import close_run
+from aml_provider.workspace.experiments import experiment_tags
 
 _log = logging.getLogger(__name__)
 
@@ -53,6 +54,7 @@ def begin_run(
             "run_id": run_id,
             "pipeline_run_id": pipeline_run_id(dag_id, run_id),
             "experiment": spec.submit.experiment,
+            "experiment_tags": experiment_tags(binding.workspace.state, spec.submit.experiment),
             "script": spec.submit.script,
             "embedded": os.environ.get(EMBEDDED_VARIABLE),
             "workspace": binding.workspace.name,
@@ -114,6 +116,16 @@ class Ending:
     failed: tuple[str, ...]
     missing: tuple[str, ...]
 
+    @classmethod
+    def of(cls, states: Mapping[str, str], folder: RunFolder) -> Ending:
+        """How the steps ended.
+
+        :param states: Airflow's words for all of them.
+        :param folder: the run's, which knows what was reused.
+        """
+        missing = [k for k, v in states.items() if v != "success" and not (v == "skipped" and folder.reused(k))]
+        return cls(states, tuple(k for k, v in states.items() if v == "failed"), tuple(missing))
+
     @property
     def state(self) -> str:
         """The run's, in Azure ML's words."""
@@ -134,8 +146,7 @@ def record_end(binding: PipelineBinding, dag_id: str, run_id: str, states: Mappi
     """Write into a run's record how it ended, which :func:`close_records` must follow."""
     folder = binding.store.run(dag_id, run_id)
     steps = {s.key: states.get(s.key) or "removed" for s in binding.spec.steps}
-    missing = [k for k, v in steps.items() if v != "success" and not (v == "skipped" and folder.reused(k))]
-    ending = Ending(steps, tuple(k for k, v in steps.items() if v == "failed"), tuple(missing))
+    ending = Ending.of(steps, folder)
     if folder.path.is_dir():
         try:
             write_json(

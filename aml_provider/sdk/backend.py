@@ -139,6 +139,9 @@ class RunBackend(Protocol):
     def state(self) -> RunState:
         """The run's state now."""
 
+    def span(self) -> tuple[float | None, float | None]:
+        """When the run began and ended, in seconds since the epoch, as far as it has."""
+
     def steps(self) -> list[StepInfo]:
         """All steps in the spec's order."""
 

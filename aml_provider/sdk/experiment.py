@@ -20,7 +20,7 @@ from aml_provider.sdk.source import calling_source
 from aml_provider.sdk.submission import ask, remember, submit, submitted
 from aml_provider.spec.errors import NotSupportedError
 from aml_provider.spec.models import SubmitOptions
-from aml_provider.workspace.experiments import change_experiment, read_experiment
+from aml_provider.workspace.experiments import change_experiment, experiment_tags, read_experiment
 
 if TYPE_CHECKING:
     from aml_provider.sdk.workspace import Workspace
@@ -88,10 +88,6 @@ class Experiment:
 
     # --- what is said about it ------------------------------------------------------------------------------
 
-    @property
-    def _said(self) -> dict[str, Any]:
-        return read_experiment(self._workspace.loaded.state, self._name)
-
     def _say(self, change: Callable[[dict[str, Any]], None]) -> None:
         if is_program():
             change_experiment(self._workspace.loaded.state, self._name, change)
@@ -102,7 +98,7 @@ class Experiment:
         return self._get_tags()
 
     def _get_tags(self) -> dict[str, str]:
-        return dict(self._said.get("tags") or {})
+        return experiment_tags(self._workspace.loaded.state, self._name)
 
     def tag(self, key: str, value: Any = None) -> None:
         """Set one tag."""
@@ -125,7 +121,7 @@ class Experiment:
     @property
     def archived_time(self) -> Any:
         """When it was archived, in UTC; ``None``: it is not."""
-        seconds = self._said.get("archived")
+        seconds = read_experiment(self._workspace.loaded.state, self._name).get("archived")
         return None if seconds is None else datetime.fromtimestamp(seconds, timezone.utc)
 
     def archive(self) -> None:

@@ -186,15 +186,17 @@ class Run(RunChildren, RunSnapshots, RunWaiting, Reporting, PartOfV1):
     def _steps(self) -> Sequence[StepInfo]:
         return () if self._child is not None else self._backend.steps()
 
+    def _span(self) -> tuple[float | None, float | None]:
+        return (None, None) if self._child is not None else self._backend.span()
+
     def get_details(self) -> dict[str, Any]:
         """Facts about the run, with v1's keys; there a finished run is ``Completed``."""
-        steps = self._steps()
-        over = self._state().is_final
+        began, ended = self._span()
         return {
             "runId": self.id,
             "status": self.get_status() if self._child is not None else details_status(self._state()),
-            "startTimeUtc": _iso(min((s.started for s in steps if s.started is not None), default=None)),
-            "endTimeUtc": _iso(max((s.ended for s in steps if s.ended is not None), default=None) if over else None),
+            "startTimeUtc": _iso(began),
+            "endTimeUtc": _iso(ended),
             "properties": self.get_properties(),
             "inputDatasets": [],
             "outputDatasets": [],

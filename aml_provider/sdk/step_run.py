@@ -87,6 +87,10 @@ class StepRun(Run):
     def _state(self) -> RunState:
         return self._info.state
 
+    def _span(self) -> tuple[float | None, float | None]:
+        step = self._info
+        return step.started, step.ended
+
     def _steps(self) -> Sequence[StepInfo]:
         return () if self._child is not None else (self._info,)
 

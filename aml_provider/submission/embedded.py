@@ -24,7 +24,7 @@ from aml_provider.spec.errors import PipelineError
 from aml_provider.spec.models import PipelineSpec
 from aml_provider.submission.reports import RunReports, Told
 from aml_provider.submission.request import Request
-from aml_provider.submission.state import new_step_log, step_files, step_info, step_log, step_state
+from aml_provider.submission.state import new_step_log, span_of, step_files, step_info, step_log, step_state
 from aml_provider.workspace.resolved import LoadedWorkspace
 
 POLL_SECONDS = 0.1
@@ -151,6 +151,10 @@ class EmbeddedRun:
             return RunState.CANCELED
         return known if known.is_final else RunState.FAILED
 
+    def span(self) -> tuple[float | None, float | None]:
+        """When the run's steps began and ended."""
+        return span_of(self.state(), self.steps())
+
     def steps(self) -> list[StepInfo]:
         """All steps in the spec's order."""
         states = (self._state_file() or {}).get("steps", {})
@@ -182,7 +186,8 @@ class EmbeddedRun:
         """What was reported to the run, or to a step's."""
         script = self.kind is RunKind.SCRIPT
         uri = self._workspace.tracking_uri
-        return RunReports(Told(lambda: self._run_folder().path, uri, self.pipeline_run_id, step_key, script))
+        tags = self._spec.submit.tags
+        return RunReports(Told(lambda: self._run_folder().path, uri, self.pipeline_run_id, step_key, script, tags))
 
     def cancel(self) -> None:
         """Stop the run: the step that runs is stopped, no other is started."""

@@ -11,6 +11,7 @@ from aml_provider.sdk.backend import RunKind, RunState
 from aml_provider.spec.errors import PipelineError
 from aml_provider.submission.recorded import RecordedRun
 from aml_provider.tracking.recorder import close_run
+from aml_provider.workspace.experiments import experiment_tags
 from aml_provider.workspace.resolved import LoadedWorkspace
 
 #: Stands where a pipeline run has its DAG.
@@ -54,6 +55,7 @@ def start_interactive(
         "pipeline_run_id": run_id,
         "kind": RunKind.INTERACTIVE.value,
         "experiment": experiment,
+        "experiment_tags": experiment_tags(workspace.state, experiment),
         "workspace": workspace.name,
         "parameters": {},
         "tags": dict(tags),

@@ -168,6 +168,11 @@ class RecordedRun:
         end = self._end()
         return RunState(end["state"]) if end else RunState.FAILED
 
+    def span(self) -> tuple[float | None, float | None]:
+        """When the run began and ended."""
+        ended = self._end().get("ended")
+        return self.started, None if ended is None else float(ended)
+
     def steps(self) -> list[StepInfo]:
         """All steps in the spec's order."""
         end = self._end()

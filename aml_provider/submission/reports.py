@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ class Told:
 
     :param folder: gives the pipeline run's folder, ``None`` where this machine does not see it.
     :param script: the run is a submitted script: what is its step's is its own.
+    :param tags: what the run was submitted with.
     """
 
     folder: Callable[[], Path | None]
@@ -31,6 +32,7 @@ class Told:
     pipeline_run_id: str
     step_key: str | None
     script: bool = False
+    tags: Mapping[str, str] = field(default_factory=dict)
 
 
 class RunReports:
@@ -86,6 +88,7 @@ class FolderReports:
         self._run = RunFolder(run_folder)
         self._key = told.step_key
         self._script = told.script
+        self._tags = told.tags
         owner = self._run if self._key is None else self._run.step(self._key)
         self._files = owner.outside / "artifacts"
         # Nothing is collected later from a working directory, as there is for a step: it has none.
@@ -100,14 +103,20 @@ class FolderReports:
     def events(self) -> Iterator[dict[str, Any]]:
         """What the run was submitted with, what its script reported, what programs added."""
         if self._key is None or self._script:
-            tags = (read_json(self._run.path / "run.json") or {}).get("tags") or {}
-            for name, value in tags.items():
-                yield {"type": "tag", "key": name, "value": value, "child": None}
+            yield from self._submitted()
         if self._key is None:
             yield from self._to_pipeline()
         else:
             yield from self._from_script(self._key)
         yield from self._own.events()
+
+    def _submitted(self) -> Iterator[dict[str, Any]]:
+        record = read_json(self._run.path / "run.json")
+        # Its tags are in its record from its first task on.
+        for name, value in (self._tags if record is None else record.get("tags") or {}).items():
+            yield {"type": "tag", "key": name, "value": value, "child": None}
+        if record is not None and record.get("display_name"):
+            yield {"type": "display_name", "value": record["display_name"], "child": None}
 
     def _to_pipeline(self) -> Iterator[dict[str, Any]]:
         """What scripts reported to ``run.parent``."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import atexit
 import logging
 import os
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -52,7 +54,7 @@ class Sender:
         """Send what is new now."""
         with self._sending:
             if self._new.is_set() or self._said is not None:
-                self._send(timeout_seconds)
+                self.send(timeout_seconds)
 
     def _work(self) -> None:
         while True:
@@ -61,7 +63,8 @@ class Sender:
             time.sleep(_GATHER_SECONDS)
             self.flush(_AT_EXIT_SECONDS)
 
-    def _send(self, timeout_seconds: float) -> None:
+    def send(self, timeout_seconds: float) -> None:
+        """Send all that is in the run's folder."""
         until = time.monotonic() + timeout_seconds
         self._new.clear()
         while True:
@@ -85,4 +88,17 @@ class Sender:
         self._said = message
 
     def _at_exit(self) -> None:
-        self.flush(_AT_EXIT_SECONDS)
+        """Send what is left, in a process of its own: MLflow needs threads, which a process that ends cannot start."""
+        with self._sending:
+            if not self._new.is_set():
+                return
+        command = [sys.executable, "-m", __name__, str(self._run_folder), self._tracking_uri]
+        try:
+            subprocess.run(command, stdin=subprocess.DEVNULL, timeout=_AT_EXIT_SECONDS, check=False)
+        except (subprocess.TimeoutExpired, OSError) as error:
+            _log.warning("MLflow was not told everything about %s: %s", self._run_folder, error)
+
+
+if __name__ == "__main__":
+    logging.basicConfig(format="%(message)s")
+    Sender(Path(sys.argv[1]), sys.argv[2]).send(_AT_EXIT_SECONDS)

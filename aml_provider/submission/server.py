@@ -20,7 +20,7 @@ from aml_provider.spec.names import END_KEY, HEAD_KEY
 from aml_provider.submission.api import AirflowApi, NotFoundError
 from aml_provider.submission.pulled import PulledResults
 from aml_provider.submission.reports import RunReports, Told
-from aml_provider.submission.state import new_step_log, run_state, step_files, step_info, step_state
+from aml_provider.submission.state import new_step_log, run_state, span_of, step_files, step_info, step_state
 from aml_provider.workspace.resolved import LoadedWorkspace
 
 POLL_SECONDS = 1.0
@@ -105,6 +105,10 @@ class ServerRun:
         """The run's state now."""
         state = run_state(self._api.get(self._path)["state"])
         return RunState.CANCELED if self._canceled and state.is_final else state
+
+    def span(self) -> tuple[float | None, float | None]:
+        """When the run's steps began and ended."""
+        return span_of(self.state(), self.steps())
 
     def steps(self) -> list[StepInfo]:
         """All steps in the spec's order."""

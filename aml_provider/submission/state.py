@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,13 @@ def new_step_log(run_folder: Path, key: str, seen: int) -> tuple[str, int]:
     if attempt.report() is None:
         data = data[: data.rfind(b"\n") + 1]
     return data.decode("utf-8", "replace"), begin + len(data)
+
+
+def span_of(state: RunState, steps: Sequence[StepInfo]) -> tuple[float | None, float | None]:
+    """When a run's steps began and ended; there is no end before the run's."""
+    began = min((step.started for step in steps if step.started is not None), default=None)
+    ended = max((step.ended for step in steps if step.ended is not None), default=None)
+    return began, ended if state.is_final else None
 
 
 def step_info(

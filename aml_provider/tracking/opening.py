@@ -33,6 +33,7 @@ def create_runs(client: MlflowClient, run_folder: Path, record: dict[str, Any], 
     """
     store_root = RunFolder(run_folder).store_root
     experiment_id = find_or_create_experiment(client, str(record["experiment"]), ledger.tracking_uri, store_root)
+    _tag_experiment(client, experiment_id, record)
     parent, steps = _existing(client, experiment_id, record)
     started = int(float(record.get("started") or 0) * 1000) or None
     if parent is None:
@@ -73,6 +74,16 @@ def create_step_run(
     if scheduled:
         client.update_run(run.info.run_id, status="SCHEDULED")
     ledger.steps[step["task_id"]] = StepLedger(run.info.run_id)
+
+
+def _tag_experiment(client: MlflowClient, experiment_id: str, record: dict[str, Any]) -> None:
+    """Give the experiment what programs said about it before the run."""
+    tags = record.get("experiment_tags") or {}
+    known = client.get_experiment(experiment_id).tags if tags else {}
+    for name, value in tags.items():
+        key = names.key(str(name))
+        if known.get(key) != value:
+            client.set_experiment_tag(experiment_id, key, names.text(value, names.MAX_TAG))
 
 
 def find_or_create_experiment(client: MlflowClient, name: str, tracking_uri: str, store_root: Path) -> str:

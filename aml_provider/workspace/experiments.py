@@ -21,6 +21,11 @@ def read_experiment(state: Path, name: str) -> dict[str, Any]:
     return dict(content.get(name) or {})
 
 
+def experiment_tags(state: Path, name: str) -> dict[str, str]:
+    """The tags of an experiment."""
+    return dict(read_experiment(state, name).get("tags") or {})
+
+
 def change_experiment(state: Path, name: str, change: Callable[[dict[str, Any]], None]) -> None:
     """Change what is said about one experiment, one program at a time.
 
