@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.standard.hooks.subprocess import SubprocessHook
 from airflow.sdk import BaseOperator
 
 from aml_provider.operators.base import StepTask
@@ -14,6 +14,7 @@ from aml_provider.runs.binding import PipelineBinding, StepRun
 from aml_provider.spec.models import Step
 
 if TYPE_CHECKING:
+    from airflow.providers.standard.hooks.subprocess import SubprocessHook
     from airflow.sdk import Context
 
     from aml_provider.reuse.locks import EnvironmentLocks
@@ -36,7 +37,13 @@ class LocalStepOperator(StepTask, BaseOperator):
         super().__init__(**kwargs)
         self.step = step
         self.binding = binding
-        self.hook = SubprocessHook()
+
+    @cached_property
+    def hook(self) -> SubprocessHook:
+        """What starts the step's process; only a task that runs needs it."""
+        from airflow.providers.standard.hooks.subprocess import SubprocessHook
+
+        return SubprocessHook()
 
     def execute(self, context: Context) -> None:
         """Run the step and push its outputs."""

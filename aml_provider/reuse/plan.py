@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import gc
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 
@@ -23,6 +21,7 @@ from aml_provider.spec.graph import check_step_names, topological_order
 from aml_provider.spec.models import DataLocation, DatasetSource, DatastoreSource, Step, StepOutputSource, StoredOutput
 from aml_provider.storage.digest_cache import DigestCache
 from aml_provider.storage.gathering import is_single
+from aml_provider.uncollected import uncollected
 
 __all__ = ["Decision", "How", "Options", "Plan", "Planner", "Verdict", "duration", "outputs_for"]
 
@@ -241,27 +240,6 @@ def _fixed_places(step: Step) -> Iterator[tuple[str, str]]:
             locations = source.locations
         if is_single(locations):
             yield locations[0].datastore, locations[0].path
-
-
-@contextmanager
-def uncollected() -> Iterator[None]:
-    """No garbage collection inside.
-
-    What a plan makes it keeps, so a collection in it finds nothing; it only looks at everything that is there, again
-    and again.
-    """
-    if not gc.isenabled():
-        yield
-        return
-    gc.disable()
-    try:
-        yield
-    finally:
-        if not gc.get_freeze_count():
-            # To the old objects, which the next collection, that of the young ones, does not look at.
-            gc.freeze()
-            gc.unfreeze()
-        gc.enable()
 
 
 def _fits(step: Step, record: Record) -> bool:

@@ -8,6 +8,8 @@ from aml_provider.sdk.identity import clean_path
 from aml_provider.spec.errors import PipelineError
 from aml_provider.spec.models import DataMode
 
+_MODES = tuple(mode.value for mode in DataMode)
+
 
 def check_mode(mode: str, what: str) -> str:
     """``mode`` in lower case if it is one of the data modes.
@@ -15,8 +17,8 @@ def check_mode(mode: str, what: str) -> str:
     :raises PipelineError: it is not.
     """
     text = str(getattr(mode, "value", mode)).lower()
-    if text not in {m.value for m in DataMode}:
-        raise PipelineError(f"{what}: mode is {mode!r}, but must be one of {', '.join(m.value for m in DataMode)}.")
+    if text not in _MODES:
+        raise PipelineError(f"{what}: mode is {mode!r}, but must be one of {', '.join(_MODES)}.")
     return text
 
 

@@ -201,17 +201,18 @@ class StepData:
             return
         self._entered.add(key)
         made = self._input(item)
+        reference = InputRef(name=made.name)
         clash = next((other for other in self.inputs if other.name == made.name), None)
         if clash is not None:
             if clash == made:
-                self._refer(item, InputRef(name=made.name))
+                self._refer(item, reference)
                 return
             raise self._error(f"two inputs are named {made.name!r}; give one of them another name.")
         if any(other.name == made.name for other in self.outputs):
             raise self._error(f"an input and an output are both named {made.name!r}; give one of them another name.")
         self.inputs.append(made)
-        self._refer(item, InputRef(name=made.name))
-        self._note_variable(made.environment_variable, InputRef(name=made.name))
+        self._refer(item, reference)
+        self._note_variable(made.environment_variable, reference)
 
     def _refer(self, item: Any, reference: InputRef) -> None:
         for key in _keys(item):

@@ -32,6 +32,7 @@ from aml_provider.spec.models import (
     Transfer,
 )
 from aml_provider.spec.names import unique_keys
+from aml_provider.uncollected import uncollected
 
 if TYPE_CHECKING:
     from aml_provider.sdk.workspace import Workspace
@@ -68,9 +69,9 @@ def build(
 
     :raises PipelineError: it cannot run as it is written; names the step and what to do.
     """
-    return _Builder(workspace, source, default_datastore, default_source_directory).build(
-        steps, description, resolve_closure
-    )
+    builder = _Builder(workspace, source, default_datastore, default_source_directory)
+    with uncollected():
+        return builder.build(steps, description, resolve_closure)
 
 
 class _Builder:
@@ -86,6 +87,8 @@ class _Builder:
         self._checked_targets: set[str] = set()
         #: Steps often share one run configuration: it is turned into spec data once.
         self._environments: dict[int, EnvironmentSpec | None] = {}
+        #: And the same script: it is looked for once.
+        self._directories: dict[tuple[Any, str], str] = {}
 
     def build(self, steps: Any, description: str | None, resolve_closure: bool) -> Draft:
         members = collect(steps, resolve_closure)
@@ -151,8 +154,11 @@ class _Builder:
         words = arguments(step, data, self._parameters, expand=isinstance(step, PythonScriptStep))
         if isinstance(step, PythonScriptStep):
             script = step.script_name.replace("\\", "/").removeprefix("./")
-            directory = script_directory(step, script, self._default_source_directory, self._source)
-            return PythonScript(script=script, arguments=words), directory
+            where = (step.source_directory, script)
+            if where not in self._directories:
+                found = script_directory(step, script, self._default_source_directory, self._source)
+                self._directories[where] = found
+            return PythonScript(script=script, arguments=words), self._directories[where]
         if isinstance(step, CommandStep):
             return Command(words=words), command_directory(step, self._default_source_directory, self._source)
         raise NotSupportedError(f"Step {step.name!r}: {type(step).__name__} cannot run in this version.")
