@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from aml_provider.azureml_compat import bootstrap  # noqa: F401  (makes `import azureml` work in this process)
-from aml_provider.cli import cache, data, environments
+from aml_provider.cli import cache, data, environments, runs
 from aml_provider.spec.errors import AmlError
 
 app = typer.Typer(
@@ -23,6 +23,7 @@ app = typer.Typer(
 app.add_typer(environments.app)
 app.add_typer(cache.app)
 app.add_typer(data.app)
+app.add_typer(runs.app)
 PipelineFile = Annotated[Path, typer.Argument(metavar="FILE", help="a pipeline file: .py or .ipynb")]
 Parameters = Annotated[
     list[str] | None, typer.Option("-p", "--parameter", metavar="NAME=VALUE", help="a pipeline parameter's value")

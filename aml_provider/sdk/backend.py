@@ -139,6 +139,9 @@ class RunBackend(Protocol):
     def state(self) -> RunState:
         """The run's state now."""
 
+    def parameters(self) -> dict[str, Any]:
+        """The values of the pipeline's parameters, as far as they are known."""
+
     def span(self) -> tuple[float | None, float | None]:
         """When the run began and ended, in seconds since the epoch, as far as it has."""
 

@@ -5,6 +5,7 @@ Inside a step, the runtime has a ``Run`` of its own; what is reported and read b
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -168,7 +169,12 @@ class Run(RunChildren, RunSnapshots, RunWaiting, Reporting, PartOfV1):
         own = super().get_properties()
         if self._child is not None or self._backend.kind is RunKind.INTERACTIVE:
             return own
-        return {"airflow.dag_id": self._backend.dag_id, "airflow.run_id": self._backend.run_id, **own}
+        return {
+            "airflow.dag_id": self._backend.dag_id,
+            "airflow.run_id": self._backend.run_id,
+            "azureml.parameters": json.dumps(self._backend.parameters(), default=str),
+            **own,
+        }
 
     # --- how it is ------------------------------------------------------------------------------------------
 

@@ -151,6 +151,10 @@ class EmbeddedRun:
             return RunState.CANCELED
         return known if known.is_final else RunState.FAILED
 
+    def parameters(self) -> dict[str, Any]:
+        """The values of the pipeline's parameters."""
+        return {p.name: p.default for p in self._spec.parameters} | self._spec.submit.parameters
+
     def span(self) -> tuple[float | None, float | None]:
         """When the run's steps began and ended."""
         return span_of(self.state(), self.steps())

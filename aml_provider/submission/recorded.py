@@ -142,11 +142,14 @@ class RecordedRun:
         if config is None or self._embedded is not None or self.kind is RunKind.INTERACTIVE or self._end():
             return self
         from aml_provider.submission.api import AirflowApi
-        from aml_provider.submission.server import ServerRun
+        from aml_provider.submission.remote_runs import RemoteRun
 
         steps = [(str(step["task_id"]), str(step["name"])) for step in self.record["steps"]]
         store = RunStore(self.folder.parents[2], self.workspace.file.default_datastore)
-        return ServerRun(self.kind, self.dag_id, self.run_id, steps, AirflowApi(config), self.workspace, store)
+        api = AirflowApi(config)
+        run = RemoteRun(self.kind, self.dag_id, self.run_id, steps, api, self.workspace, store)
+        run.experiment, run.started = self.experiment, self.started
+        return run
 
     @property
     def _embedded(self) -> EmbeddedFolder | None:
@@ -167,6 +170,10 @@ class RecordedRun:
         # Between the two looks it may have written its end.
         end = self._end()
         return RunState(end["state"]) if end else RunState.FAILED
+
+    def parameters(self) -> dict[str, Any]:
+        """The values of the pipeline's parameters."""
+        return dict(self.record["parameters"])
 
     def span(self) -> tuple[float | None, float | None]:
         """When the run began and ended."""

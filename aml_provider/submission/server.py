@@ -106,6 +106,10 @@ class ServerRun:
         state = run_state(self._api.get(self._path)["state"])
         return RunState.CANCELED if self._canceled and state.is_final else state
 
+    def parameters(self) -> dict[str, Any]:
+        """The values that the run was started with."""
+        return dict(self._api.get(self._path).get("conf") or {})
+
     def span(self) -> tuple[float | None, float | None]:
         """When the run's steps began and ended."""
         return span_of(self.state(), self.steps())

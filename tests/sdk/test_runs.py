@@ -99,6 +99,12 @@ class Played:
     def reports(self, step_key: str | None) -> InMemory:
         return self._reports.setdefault(step_key, InMemory(self, step_key))
 
+    def parameters(self) -> dict[str, Any]:
+        return {}
+
+    def span(self) -> tuple[float | None, float | None]:
+        return 100.0, 102.5
+
     def new_log(self, step_key: str, seen: int) -> tuple[str, int]:
         text = self.log(step_key)
         return text[seen:], len(text)
@@ -282,7 +288,12 @@ def test_what_a_program_reports_to_a_handle_is_read_back(run: PipelineRun) -> No
     (train,) = run.find_step_run("train")
     train.tag("best")
     assert (run.get_metrics(), run.get_tags()) == ({"score": [1, 2]}, {"checked": "yes"})
-    assert run.get_properties() == {"airflow.dag_id": "exp", "airflow.run_id": "run_1", "by": "me"}
+    assert run.get_properties() == {
+        "airflow.dag_id": "exp",
+        "airflow.run_id": "run_1",
+        "azureml.parameters": "{}",
+        "by": "me",
+    }
     assert (run.display_name, run.description, run.name) == ("Nightly", "the usual one", "run_1")
     assert (train.get_tags(), run.find_step_run("prep")[0].get_tags()) == ({"best": None}, {})
     with pytest.raises(TypeError, match="score"):
