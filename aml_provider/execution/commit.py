@@ -14,7 +14,7 @@ from aml_provider.execution.registering import register
 from aml_provider.execution.staging import discard_attempts
 from aml_provider.reuse.contents import Contents
 from aml_provider.runs.binding import StepRun
-from aml_provider.runs.layout import AttemptFolder, write_json
+from aml_provider.runs.layout import CANCELED, AttemptFolder, write_json
 from aml_provider.spec.models import DataLocation, StoredOutput
 from aml_provider.storage.digest_cache import DigestCache
 from aml_provider.storage.faults import DatastoreError, Reason
@@ -78,17 +78,21 @@ def commit_places(
     return outputs
 
 
-def commit_failure(run: StepRun, attempt: AttemptFolder, report: dict[str, Any] | None, error: str) -> None:
+def commit_failure(
+    run: StepRun, attempt: AttemptFolder, report: dict[str, Any] | None, error: str, *, canceled: bool = False
+) -> None:
     """Throw away what a failed attempt wrote, and record why it failed.
 
     When a running step is cleared, its next attempt starts before the old one has ended: that is not disturbed.
+
+    :param canceled: somebody stopped it, which says nothing about the step.
     """
     try:
         discard_attempts(run, attempt.number)
     except OSError as e:
         _log.warning("what step %r had staged could not be removed: %s", run.step.name, e)
     shutil.rmtree(attempt.inputs, ignore_errors=True)
-    _record_failure(run, attempt.number, _result(run, attempt, "Failed", report or {}, {}, error))
+    _record_failure(run, attempt.number, _result(run, attempt, CANCELED if canceled else "Failed", report or {}, {}, error))
 
 
 def record_problem(run: StepRun, number: int, error: str, *, final: bool) -> None:

@@ -18,7 +18,7 @@ from aml_provider.runs.binding import PipelineBinding, StepRun, pipeline_run_id,
 from aml_provider.runs.embedded import EMBEDDED_VARIABLE
 from aml_provider.runs.folders import folder_words
 from aml_provider.runs.git import git_properties
-from aml_provider.runs.layout import RunFolder, write_json
+from aml_provider.runs.layout import CANCELED, RunFolder, write_json
 from aml_provider.spec.errors import AmlError
 from aml_provider.spec.models import StoredOutput
 from aml_provider.storage.digest_cache import DigestCache
@@ -74,7 +74,7 @@ def begin_run(
     decided = time.time()
     with DigestCache(binding.digest_cache) as cache:
         plan = Planner(binding, parameters, options, cache=cache, user=(dag_id, run_id)).plan()
-    skipped = _skipped(plan)
+    skipped, attempts = _skipped(plan), folder.latest_attempts()
     steps: dict[str, dict[str, Any]] = {}
     for key, decision in plan.decisions.items():
         steps[key] = {"verdict": decision.verdict.value, "reason": decision.reason}
@@ -82,7 +82,7 @@ def begin_run(
             steps[key]["fingerprint"] = decision.fingerprint.key
         if key in skipped:
             run = StepRun(binding, decision.step, dag_id, run_id, dict(parameters), lambda _: {})
-            steps[key]["result"] = adopt(run, decision)
+            steps[key]["result"] = adopt(run, decision, attempts.get(key, 0))
     asked = {"regenerate": options.regenerate, "assume_unchanged": list(options.assume_unchanged)}
     write_json(folder.plan_file, {"options": asked, "decided": decided, "steps": steps}, compact=True)
     return Begun(plan, {k: _places(d.outputs) for k, d in plan.decisions.items() if k in skipped})
@@ -123,8 +123,10 @@ class Ending:
         :param states: Airflow's words for all of them.
         :param folder: the run's, which knows what was reused.
         """
-        missing = [k for k, v in states.items() if v != "success" and not (v == "skipped" and folder.reused(k))]
-        return cls(states, tuple(k for k, v in states.items() if v == "failed"), tuple(missing))
+        reused = folder.reused(key for key, state in states.items() if state == "skipped")
+        missing = [k for k, v in states.items() if v != "success" and k not in reused]
+        failed = [k for k, v in states.items() if v == "failed" and (folder.result(k) or {}).get("state") != CANCELED]
+        return cls(states, tuple(failed), tuple(missing))
 
     @property
     def state(self) -> str:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
+from aml_provider.operators.links import STEP_LINKS, MLflowRunLink, mlflow_page
 from aml_provider.runs.binding import PipelineBinding, StepRun
 from aml_provider.runs.embedded import CANCEL_FILE, EMBEDDED_VARIABLE
 from aml_provider.runs.errors import StepError, StepFailedError, StepInterruptedError, StepProblem
@@ -23,7 +24,7 @@ from aml_provider.spec.models import Step, StoredOutput
 from aml_provider.spec.names import HEAD_KEY, METRICS_XCOM, asset_name
 
 if TYPE_CHECKING:
-    from airflow.sdk import Context
+    from airflow.sdk import BaseOperatorLink, Context
 
     from aml_provider.execution.prepare import PreparedAttempt
     from aml_provider.execution.reusing import Go
@@ -37,6 +38,8 @@ class StepTask:
     Nothing of the step is a template field: an author's ``{{`` is his own, and values are resolved by the
     execution layer when the task starts.
     """
+
+    operator_extra_links: Collection[BaseOperatorLink] = STEP_LINKS
 
     step: Step
     binding: PipelineBinding
@@ -82,8 +85,15 @@ class StepTask:
         self._stop_after_failure(context)
         with self.translated_errors(run, context):
             lease = self._settle(run, context)
+            self._link(context)
             with self.holding(lease), Follower(run.run_folder.path, self.binding.workspace.tracking_uri):
                 yield run
+
+    def _link(self, context: Context) -> None:
+        """Have the task's page show the MLflow run while the step runs; Airflow itself asks only at the end."""
+        page = mlflow_page(self.binding, context["ti"], self.step.key)
+        if page:
+            context["ti"].xcom_push(MLflowRunLink().xcom_key, page)
 
     def _settle(self, run: StepRun, context: Context) -> Lease | None:
         """Look for an earlier result, or for somebody who is computing it; else claim the step."""
@@ -280,5 +290,5 @@ class StepTask:
         """The error of a step that somebody stopped: marked, cleared or cancelled in Airflow."""
         from aml_provider.execution.commit import commit_failure
 
-        commit_failure(run, attempt, attempt.report(), "stopped before it had ended")
+        commit_failure(run, attempt, attempt.report(), "stopped before it had ended", canceled=True)
         return AirflowFailException(f"step {self.step.name!r} was stopped before it had ended")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -17,6 +18,10 @@ from aml_provider.workspace.resolved import LoadedWorkspace
 # Leading dot: not data, so no glob of an author's dataset picks it up.
 STORE_FOLDER = ".aml"
 OUTSIDE_FOLDER = "outside"
+#: State of a result: somebody stopped the step, for which Airflow has no state but "failed".
+CANCELED = "Canceled"
+#: The kind of a run that is a submitted script: a pipeline of one step.
+SCRIPT_RUN = "azureml.scriptrun"
 
 
 @dataclass(frozen=True)
@@ -172,15 +177,25 @@ class RunFolder:
 
     def result(self, key: str) -> dict[str, Any] | None:
         """How a step ended: its own result, or the earlier one that the head task took for it."""
-        planned: dict[str, Any] | None = self.plan().get("steps", {}).get(key, {}).get("result")
-        # An attempt that came later was made because somebody cleared the step.
-        if planned is not None and planned["attempt"] >= self.step(key).latest:
-            return planned
-        return self.step(key).result()
+        return self._result(key, self.plan(), self.step(key).latest)
 
-    def reused(self, key: str) -> bool:
-        """Whether an earlier result stands for this step's."""
-        return bool((self.result(key) or {}).get("reused"))
+    def _result(self, key: str, plan: dict[str, Any], latest: int) -> dict[str, Any] | None:
+        planned: dict[str, Any] | None = plan.get("steps", {}).get(key, {}).get("result")
+        # An attempt that came later was made because somebody cleared the step.
+        return planned if planned is not None and planned["attempt"] >= latest else self.step(key).result()
+
+    def latest_attempts(self) -> dict[str, int]:
+        """The number of the newest attempt of each step that has a folder, in one look at those of all."""
+        try:
+            keys = os.listdir(self.path / "steps")
+        except FileNotFoundError:
+            return {}
+        return {key: self.step(key).latest for key in keys}
+
+    def reused(self, keys: Iterable[str]) -> set[str]:
+        """Those of the steps for which an earlier result stands."""
+        plan, latest = self.plan(), self.latest_attempts()
+        return {key for key in keys if (self._result(key, plan, latest.get(key, 0)) or {}).get("reused")}
 
 
 @dataclass(frozen=True)
@@ -239,7 +254,7 @@ def _read_plan(path: Path, mtime_ns: int, inode: int) -> dict[str, Any]:
 
 def run_kind(record: dict[str, Any]) -> str:
     """What kind of run a ``run.json`` is of, in the words of v1's ``Run.type``; ``interactive`` has none there."""
-    return str(record.get("kind") or ("azureml.scriptrun" if record.get("script") else "azureml.PipelineRun"))
+    return str(record.get("kind") or (SCRIPT_RUN if record.get("script") else "azureml.PipelineRun"))
 
 
 def read_json(path: Path) -> dict[str, Any] | None:

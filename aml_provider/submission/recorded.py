@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from aml_provider.runs.embedded import CANCEL_FILE, EmbeddedFolder
-from aml_provider.runs.layout import RunFolder, RunStore, read_json, run_kind
+from aml_provider.runs.layout import CANCELED, RunFolder, RunStore, read_json, run_kind
 from aml_provider.sdk.backend import RunBackend, RunKind, RunState, StepInfo
 from aml_provider.spec.errors import AmlError, NotSupportedError
 from aml_provider.submission.reports import RunReports, Told
@@ -18,6 +18,7 @@ from aml_provider.submission.state import new_step_log, step_files, step_info, s
 from aml_provider.workspace.resolved import LoadedWorkspace
 
 POLL_SECONDS = 0.5
+_ENDS = {"Finished": RunState.FINISHED, "Failed": RunState.FAILED, CANCELED: RunState.CANCELED}
 
 
 class RunNotFoundError(AmlError, LookupError):
@@ -188,7 +189,7 @@ class RecordedRun:
         for step in self.record["steps"]:
             key = step["task_id"]
             result = RunFolder(self.folder).result(key) or {}
-            known = {"Finished": RunState.FINISHED, "Failed": RunState.FAILED}.get(result.get("state", ""))
+            known = _ENDS.get(result.get("state", ""))
             state = known or step_state(end.get("steps", {}).get(key))
             if not state.is_final:
                 started = RunFolder(self.folder).step(key).latest

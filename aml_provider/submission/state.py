@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from aml_provider.runs.layout import AttemptFolder, RunFolder
+from aml_provider.runs.layout import CANCELED, AttemptFolder, RunFolder
 from aml_provider.sdk.backend import OutputInfo, ReusedInfo, RunState, StepInfo
 
 # Read of a log at once.
@@ -104,6 +104,8 @@ def step_info(
     if reused and state is RunState.SKIPPED:
         # As in Azure ML, where a reused step shows what its earlier run shows.
         state = RunState.FINISHED
+    if state is RunState.FAILED and result.get("state") == CANCELED:
+        state = RunState.CANCELED
     return StepInfo(
         key=key,
         name=name,

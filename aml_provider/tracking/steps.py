@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aml_provider.runs.layout import RunFolder
+from aml_provider.runs.layout import RunFolder, run_kind
 
 from . import names
 from .attempts import end_of, is_unused, next_run
@@ -109,6 +109,8 @@ class StepProjector:
         given = None if final_state is None else mlflow_status(final_state)
         if final_state is not None and final_state.lower() == "skipped" and own == "FINISHED":
             return own  # skipped because its result is there already
+        if given == "FAILED" and own == "KILLED":
+            return own  # somebody stopped it, for which Airflow has no other word
         return given or own
 
     def _attempt_folder(self, attempt: int) -> Path:
@@ -216,7 +218,7 @@ class StepProjector:
             if event["type"] == "model":
                 with tolerant(f"model {event.get('name')!r} of step {self.folder.name!r}"):
                     identity = f"{attempt}:{event.get('seq')}:{event.get('time')}"
-                    register_event(self.client, self.step.run_id, event, identity)
+                    register_event(self.client, self.step.run_id, event, identity, run_kind(self._record))
 
     def _save(self) -> None:
         self.ledger.save(self.run_folder)
