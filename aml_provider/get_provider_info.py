@@ -34,7 +34,7 @@ _DATASTORE_FIELDS: dict[str, tuple[str, dict[str, Any], str]] = {
 
 
 def get_provider_info() -> dict[str, Any]:
-    """Describe the provider: its name, its connection type and its section of Airflow's configuration."""
+    """Describe the provider: its name, its connection type, links, and its section of Airflow's configuration."""
     return {
         "package-name": "airflow-provider-aml",
         "name": "Azure ML pipelines",
@@ -63,6 +63,11 @@ def get_provider_info() -> dict[str, Any]:
                     for name, (label, schema, description) in _DATASTORE_FIELDS.items()
                 },
             }
+        ],
+        "extra-links": [
+            "aml_provider.operators.links.MLflowRunLink",
+            "aml_provider.operators.links.OutputsLink",
+            "aml_provider.operators.links.ReusedFromLink",
         ],
         "config": {
             "aml": {

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException
 
+from aml_provider.operators.links import RUN_LINKS
 from aml_provider.runs.binding import PipelineBinding
+from aml_provider.spec.names import CLOSED_XCOM
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -18,6 +20,8 @@ class PipelineEndOperator(BaseOperator):
 
     :param binding: the pipeline on this machine.
     """
+
+    operator_extra_links = RUN_LINKS
 
     def __init__(self, *, binding: PipelineBinding, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -30,6 +34,7 @@ class PipelineEndOperator(BaseOperator):
         ti = context["ti"]
         states = ti.get_task_states(dag_id=ti.dag_id, run_ids=[ti.run_id]).get(ti.run_id, {})
         ending = end_run(self.binding, ti.dag_id, str(ti.run_id), states)
+        ti.xcom_push(CLOSED_XCOM, ending.state)
         # Airflow takes a run whose last steps were skipped for a success; this task's own failure corrects that.
         if ending.failed:
             raise AirflowFailException(f"the pipeline failed: step {ending.failed[0]!r} failed")

@@ -8,12 +8,22 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from airflow.sdk import BaseOperatorLink, BaseXCom
 from airflow.sdk.bases.sensor import BaseSensorOperator, PokeReturnValue
 from airflow.sdk.exceptions import AirflowFailException, DownstreamTasksSkipped
 
+from aml_provider.operators.links import (
+    RUN_LINKS,
+    MLflowRunLink,
+    OutputsLink,
+    ReusedFromLink,
+    mlflow_page,
+    outputs_page,
+    source_page,
+)
 from aml_provider.runs.binding import PipelineBinding
 from aml_provider.spec.errors import AmlError
-from aml_provider.spec.names import END_KEY
+from aml_provider.spec.names import CLOSED_XCOM, END_KEY, RECORD_XCOM
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -35,11 +45,15 @@ class PipelineReuseSensor(BaseSensorOperator):
     :param binding: the pipeline on this machine.
     """
 
+    operator_extra_links = RUN_LINKS
+
     def __init__(self, *, binding: PipelineBinding, **kwargs: Any) -> None:
         # Called when Airflow knows that the task has succeeded: no run lasts longer for what MLflow needs.
-        super().__init__(on_success_callback=_close, **kwargs)
+        super().__init__(on_success_callback=_succeeded, **kwargs)
         self.binding = binding
         self.ending: Ending | None = None
+        #: The steps that were skipped because they are reused.
+        self.skipped: list[str] = []
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Decide; there is nothing to wait for, because a step itself waits for whoever is computing it."""
@@ -68,8 +82,10 @@ class PipelineReuseSensor(BaseSensorOperator):
 
         :raises DownstreamTasksSkipped: there are steps to skip.
         """
-        skipped: dict[str, Mapping[str, Any]] = super().execute(context)
         ti = context["ti"]
+        ti.xcom_push(RECORD_XCOM, self._record(ti))
+        skipped: dict[str, Mapping[str, Any]] = super().execute(context)
+        self.skipped = list(skipped)
         ti.xcom_push("return_value", skipped)
         tasks = list(skipped)
         if len(skipped) == len(self.binding.spec.steps):
@@ -77,6 +93,8 @@ class PipelineReuseSensor(BaseSensorOperator):
 
             self.ending = record_end(self.binding, ti.dag_id, str(ti.run_id), dict.fromkeys(skipped, "skipped"))
             tasks.append(END_KEY)
+            # There are no MLflow runs yet that anybody else would have to close.
+            ti.xcom_push(CLOSED_XCOM, self.ending.state)
         else:
             from aml_provider.tracking.recorder import open_run
 
@@ -85,6 +103,14 @@ class PipelineReuseSensor(BaseSensorOperator):
             self.log.info("The steps wait for Airflow pools: %s. `aml pools` creates missing ones", ", ".join(pools))
         if tasks:
             raise DownstreamTasksSkipped(tasks=tasks)  # type: ignore[no-untyped-call]
+
+    def _record(self, ti: Any) -> dict[str, Any]:
+        """What closes the run from outside, see :mod:`aml_provider.plugin.closing`. It is no place for credentials."""
+        workspace, spec = self.binding.workspace, self.binding.spec
+        uri = workspace.tracking_uri
+        server = uri if uri.startswith(("http://", "https://")) and "@" not in uri else None
+        folder = self.binding.store.run(ti.dag_id, str(ti.run_id)).path
+        return {"folder": str(folder), "server": server, "experiment": spec.submit.experiment}
 
     def _parameters(self, context: Context) -> dict[str, Any]:
         return {p.name: p.taken(context["params"].get(p.name, p.default)) for p in self.binding.spec.parameters}
@@ -113,15 +139,37 @@ class PipelineReuseSensor(BaseSensorOperator):
         self.log.info("%s", plan.summary)
 
 
-def _close(context: Context) -> None:
-    """Tell MLflow of a run that was reused as a whole; of any other, the closing task does."""
+def _succeeded(context: Context) -> None:
+    """What no run waits for: links of reused steps, and MLflow's part of a run that was reused as a whole."""
     from aml_provider.execution.lifecycle import close_records
+    from aml_provider.tracking.reused import MAX_RUNS
 
     ti = context["ti"]
     head = ti.task
-    if isinstance(head, PipelineReuseSensor) and head.ending is not None:
-        ending = head.ending
+    if not isinstance(head, PipelineReuseSensor):
+        return
+    linked = head.skipped if len(head.skipped) <= MAX_RUNS else []
+    _push_links(ti, head, linked, OutputsLink(), outputs_page)
+    _push_links(ti, head, linked, ReusedFromLink(), source_page)
+    ending = head.ending
+    if ending is not None:
+        # Of any other run, the closing task tells MLflow.
         _give_way(lambda: close_records(head.binding, ti.dag_id, str(ti.run_id), ending))
+    _push_links(ti, head, linked, MLflowRunLink(), mlflow_page)
+
+
+def _push_links(
+    ti: Any,
+    head: PipelineReuseSensor,
+    keys: list[str],
+    link: BaseOperatorLink,
+    page: Callable[[PipelineBinding, Any, str], str],
+) -> None:
+    """Give skipped steps their links: no task of theirs runs that could."""
+    for key in keys:
+        address = page(head.binding, ti, key)
+        if address:
+            BaseXCom.set(link.xcom_key, address, dag_id=ti.dag_id, task_id=key, run_id=str(ti.run_id))
 
 
 def _give_way(work: Callable[[], object]) -> None:

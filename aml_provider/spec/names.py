@@ -14,6 +14,10 @@ MAX_KEY = 250
 HEAD_KEY = "reuse"
 END_KEY = "pipeline_end"
 METRICS_XCOM = "metrics"
+#: XCom of the head task: where the run is recorded, for who closes its MLflow runs from outside.
+RECORD_XCOM = "aml_record"
+#: XCom of the task that has closed the run's MLflow runs: how the run ended.
+CLOSED_XCOM = "aml_closed"
 RESERVED_KEYS = frozenset({HEAD_KEY, END_KEY})
 
 _ILLEGAL = re.compile(r"[^A-Za-z0-9_.-]+")

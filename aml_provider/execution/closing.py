@@ -1,0 +1,69 @@
+"""A program that closes the MLflow runs of a run whose closing task has not: see :mod:`aml_provider.plugin.closing`.
+
+It may run where the run's folder is not to be seen, such as on a scheduler's machine: then it only ends, on MLflow's
+server, the runs that are still open.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from aml_provider.execution.lifecycle import Ending
+from aml_provider.runs.layout import RunFolder, read_json, write_json
+from aml_provider.spec.errors import AmlError
+from aml_provider.tracking.recorder import close_run
+from aml_provider.tracking.unseen import end_open_runs
+
+_log = logging.getLogger(__name__)
+
+
+def close(order: Mapping[str, Any]) -> None:
+    """Close a run; doing it again changes nothing.
+
+    :param order: ``folder``, ``server`` and ``experiment`` as the head task says them; ``dag_id``, ``run_id`` and
+        ``state`` of the run, and ``states`` of its tasks in Airflow's words.
+    """
+    folder = Path(order["folder"])
+    record = read_json(folder / "run.json")
+    if record is not None:
+        ending = _ending(folder, record, order["states"])
+        state = ending.state if order["state"] == "failed" else "Finished"
+        if not (folder / "end.json").exists():
+            write_json(
+                folder / "end.json", {"state": state, "ended": time.time(), "steps": dict(ending.states)}, compact=True
+            )
+        close_run(folder, state, ending.states)
+    elif order.get("server"):
+        run = (order["experiment"], order["dag_id"], order["run_id"], order["state"], order["states"])
+        end_open_runs(order["server"], *run)
+
+
+def _ending(folder: Path, record: Mapping[str, Any], given: Mapping[str, str]) -> Ending:
+    run = RunFolder(folder)
+    states = {step["task_id"]: given.get(step["task_id"], "removed") for step in record["steps"]}
+    return Ending.of(states, run)
+
+
+def main() -> None:
+    """Close the run that the file named by the first argument describes, and remove that file."""
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    # Nobody waits for this, and others need the processor.
+    os.nice(10)
+    file = Path(sys.argv[1])
+    order = json.loads(file.read_text(encoding="utf-8"))
+    file.unlink()
+    try:
+        close(order)
+    except (AmlError, OSError) as error:
+        _log.warning("MLflow was not told that run %s of %s has ended: %s", order["run_id"], order["dag_id"], error)
+
+
+if __name__ == "__main__":
+    main()
