@@ -134,9 +134,10 @@ def _lineage(run: StepRun) -> dict[str, Any]:
     return {"overridden": overridden} if overridden else {}
 
 
-def adopt(run: StepRun, decision: Decision) -> dict[str, Any]:
+def adopt(run: StepRun, decision: Decision, attempt: int) -> dict[str, Any]:
     """Let an earlier result stand for a step's: its outputs are registered as the step's own would be.
 
+    :param attempt: the newest one at the step in this run, 0 before the first.
     :return: the step's result: that one's outputs and metrics, and whose they are.
     """
     record = decision.record
@@ -147,7 +148,7 @@ def adopt(run: StepRun, decision: Decision) -> dict[str, Any]:
             register(run.binding.workspace, output.registration, outputs[output.name])
     now = time.time()
     return {
-        "attempt": run.folder.latest,
+        "attempt": attempt,
         "state": "Finished",
         "name": run.step.name,
         "step_run_id": run.step_run_id,

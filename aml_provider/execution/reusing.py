@@ -91,7 +91,7 @@ def settle(
             decision = again
         assert decision.record is not None
         with disk_errors(run):
-            write_json(run.folder.result_file, adopt(run, decision))
+            write_json(run.folder.result_file, adopt(run, decision, run.folder.latest))
         return Reused(decision)
 
 

@@ -184,7 +184,7 @@ def test_the_run_says_of_each_reused_step_whose_result_it_is(computed: Houses) -
     assert (reused["how"], reused["reason"]) == ("fingerprint", "nothing it depends on has changed")
     assert (reused["created"], reused["seconds"]) == (record.created, record.seconds)
     assert result["outputs"] == record.outputs
-    assert binding.store.run("lab", ran.run_id).reused("train")
+    assert binding.store.run("lab", ran.run_id).reused(["train"])
 
 
 def test_a_step_that_was_edited_and_edited_back(computed: Houses) -> None:
