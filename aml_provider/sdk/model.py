@@ -15,6 +15,7 @@ from aml_provider.sdk.life import is_program
 from aml_provider.sdk.model_facts import checked_facts
 from aml_provider.sdk.model_serving import NotServed
 from aml_provider.sdk.null import NULL
+from aml_provider.sdk.plain import plain_errors
 from aml_provider.spec.errors import AmlError, NotSupportedError
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ class Model(NotServed):
         """What matches, or what stands for it while a file is only read."""
         return object.__new__(cls) if is_program() else NULL
 
+    @plain_errors
     def __init__(
         self,
         workspace: Workspace,
@@ -128,14 +130,10 @@ class Model(NotServed):
         """The run that made it; ``None`` for files from elsewhere, and where the run's record is gone."""
         from aml_provider.sdk.run import Run
 
-        facts = self._known.facts
         try:
-            run = Run.get(self.workspace, facts.pipeline_run_id or "") if facts.run_id else None
+            return None if self.run_id is None else Run.get(self.workspace, self.run_id)
         except AmlError:
             return None
-        if run is None or run.id == facts.run_id:
-            return run
-        return next((child for child in run.get_children() if child.id == facts.run_id), None)
 
     @property
     def datasets(self) -> dict[str, Any]:
@@ -161,6 +159,7 @@ class Model(NotServed):
     # --- registering and finding ----------------------------------------------------------------------------
 
     @staticmethod
+    @plain_errors
     def register(
         workspace: Workspace,
         model_path: str,
@@ -192,6 +191,7 @@ class Model(NotServed):
         return Model.of(workspace, _ask("register_model", workspace.loaded, facts, path, files))
 
     @staticmethod
+    @plain_errors
     def list(
         workspace: Workspace,
         name: str | None = None,
@@ -235,6 +235,7 @@ class Model(NotServed):
     # --- files ----------------------------------------------------------------------------------------------
 
     @staticmethod
+    @plain_errors
     def get_model_path(model_name: str, version: int | None = None, _workspace: Workspace | None = None) -> str:
         """The model's file or folder on this machine.
 
@@ -258,6 +259,7 @@ class Model(NotServed):
         model = Model(_workspace, model_name, version=number)
         return str(model.download(os.path.join(MODELS_DIR, model_name, str(model.version)), exist_ok=True))
 
+    @plain_errors
     def download(self, target_dir: str = ".", exist_ok: bool = False, exists_ok: bool | None = None) -> str:
         """Copy the model's file or folder into a folder.
 
@@ -273,6 +275,7 @@ class Model(NotServed):
     def _change(self, changed: Callable[[ModelFacts], ModelFacts]) -> None:
         self._set(self.workspace, _ask("change_model", self.workspace.loaded, self.name, self.version, changed))
 
+    @plain_errors
     def update(
         self,
         tags: dict[str, Any] | None = None,
@@ -293,6 +296,7 @@ class Model(NotServed):
                 given[part] = model_datasets.check(dataset, "Model.update")
         self._change(lambda facts: replace(facts, **given))
 
+    @plain_errors
     def update_tags_properties(
         self,
         add_tags: dict[str, Any] | None = None,
@@ -322,18 +326,22 @@ class Model(NotServed):
 
         self._change(changed)
 
+    @plain_errors
     def add_tags(self, tags: dict[str, Any]) -> None:
         """Add tags; those with these names are replaced."""
         self.update_tags_properties(add_tags=tags)
 
+    @plain_errors
     def remove_tags(self, tags: Any) -> None:
         """Remove the tags with these names."""
         self.update_tags_properties(remove_tags=tags)
 
+    @plain_errors
     def add_properties(self, properties: dict[str, Any]) -> None:
         """Add properties."""
         self.update_tags_properties(add_properties=properties)
 
+    @plain_errors
     def add_dataset_references(self, datasets: Any) -> None:
         """Note what datasets are to the model.
 
@@ -342,6 +350,7 @@ class Model(NotServed):
         more = model_datasets.check_pairs(datasets, "Model.add_dataset_references")
         self._change(lambda facts: replace(facts, datasets=(*facts.datasets, *more)))
 
+    @plain_errors
     def delete(self) -> None:
         """Take this version out of the registry; its files stay with the run in MLflow that has them."""
         _ask("delete_model", self.workspace.loaded, self.name, self.version)
@@ -377,6 +386,7 @@ class Model(NotServed):
         }
 
     @staticmethod
+    @plain_errors
     def deserialize(workspace: Workspace, model_payload: dict[str, Any]) -> Any:
         """The registered model that :meth:`serialize` gave the dictionary of.
 
@@ -388,6 +398,7 @@ class Model(NotServed):
         return Model(workspace, model_payload["name"], version=model_payload["version"])
 
 
+@plain_errors
 def registered_from_run(
     experiment: Experiment,
     backend: RunBackend,

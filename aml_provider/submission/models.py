@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from aml_provider.runs.layout import RunStore
 from aml_provider.runs.models import ModelFacts, ModelVersion
+from aml_provider.sdk.backend import RunKind
 from aml_provider.sdk.exceptions import ModelPathNotFoundException
 from aml_provider.sdk.model_input import files_of
 from aml_provider.tracking import model_files, models
@@ -68,11 +69,12 @@ def register_run_model(
         files = {} if found is None else _below(path, Path(found))
         model_files.check_names(files)
         if run is None:
-            made = replace(facts, run_id=step or backend.pipeline_run_id, pipeline_run_id=backend.pipeline_run_id)
+            own = backend.pipeline_run_id if step is None or backend.kind is RunKind.SCRIPT else step
+            made = replace(facts, run_id=own, pipeline_run_id=backend.pipeline_run_id)
             return _register_files(client, workspace, made, path, files)
         # A worker may be about to send them, and may have sent some.
         model_files.upload(client, run.info.run_id, files)
-        return models.register(client, models.made_by(client, run, facts), run, path)
+        return models.register(client, models.made_by(client, run, facts, backend.kind.value), run, path)
 
 
 def change_model(

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 #: The experiment of the runs that hold the files of models which no run of ours has made.
 EXPERIMENT = "registered-models"
 _PAGE = 1000
-# In names of files MLflow's stores take them for parts of URLs: what was stored comes back under another name, or never.
+# MLflow takes them for parts of URLs: a file with one in its name comes back under another name, or never.
 _LOST_IN_NAMES = frozenset("#%?")
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from aml_provider.runs.layout import SCRIPT_RUN
 from aml_provider.runs.models import ModelFacts, ModelVersion
 from aml_provider.spec.errors import AmlError
 
@@ -51,11 +52,12 @@ def register(client: MlflowClient, facts: ModelFacts, run: Run, path: str, event
     return _version(made)
 
 
-def register_event(client: MlflowClient, run_id: str, event: Event, identity: str) -> None:
+def register_event(client: MlflowClient, run_id: str, event: Event, identity: str, kind: str) -> None:
     """Register what a step's script said it wants registered, once.
 
     :param run_id: the step's MLflow run, which has the files.
     :param identity: what tells this event from all others of the run.
+    :param kind: the kind of the run that the step is part of.
     """
     known = client.search_model_versions(f"run_id = '{run_id}'")
     if any(version.tags.get(_EVENT) == identity for version in known):
@@ -70,16 +72,20 @@ def register_event(client: MlflowClient, run_id: str, event: Event, identity: st
         framework_version=event.get("framework_version"),
     )
     path = posixpath.normpath(f"/{event.get('path') or ''}").strip("/")
-    register(client, made_by(client, run, facts), run, path, identity)
+    register(client, made_by(client, run, facts, kind), run, path, identity)
 
 
-def made_by(client: MlflowClient, run: Run, facts: ModelFacts) -> ModelFacts:
-    """The same, with the v1 run that an MLflow run stands for."""
+def made_by(client: MlflowClient, run: Run, facts: ModelFacts, kind: str) -> ModelFacts:
+    """The same, with the v1 run that an MLflow run stands for.
+
+    :param kind: the kind of the whole run; a submitted script is its step.
+    """
     tags = run.data.tags
     pipeline = tags.get("aml.pipeline_run_id")
+    step = None if kind == SCRIPT_RUN else tags.get("aml.step_run_id")
     return replace(
         facts,
-        run_id=tags.get("aml.step_run_id") or pipeline,
+        run_id=step or pipeline,
         pipeline_run_id=pipeline,
         experiment=client.get_experiment(run.info.experiment_id).name,
     )
