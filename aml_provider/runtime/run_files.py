@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 
 from .exceptions import ModelPathNotFoundException, UserErrorException
 from .files import regular_files
@@ -131,7 +132,9 @@ class RunFiles(RunBase):
 
         :param model_path: its name among the run's files (``outputs/model.pkl``); by default ``model_name``.
         :raises ModelPathNotFoundException: when the run has no such file or folder.
+        :raises UserErrorException: when the name is none for a model.
         """
+        _check_model(model_name, model_framework, model_framework_version, resource_configuration)
         path = artifact_name(model_path or model_name, "run.register_model")
         if self._store.find(path) is None:
             raise ModelPathNotFoundException(
@@ -148,7 +151,10 @@ class RunFiles(RunBase):
                 "properties": model.properties,
                 "description": description,
                 "framework": None if model_framework is None else str(model_framework),
-                "framework_version": model_framework_version,
+                "framework_version": None if model_framework_version is None else str(model_framework_version),
+                "datasets": [[str(purpose), found] for purpose, d in datasets or () for found in _dataset_id(d)],
+                "sample_input": next(iter(_dataset_id(sample_input_dataset)), None),
+                "sample_output": next(iter(_dataset_id(sample_output_dataset)), None),
             }
         )
         return model
@@ -158,6 +164,32 @@ class RunFiles(RunBase):
             raise UserErrorException(f'The file "{name}" cannot be stored with the run: {source} does not exist.')
         self._store.put(name, source)
         self._record({"type": "artifact", "name": name, "path": name})
+
+
+def _check_model(name: Any, framework: Any, framework_version: Any, resource_configuration: Any) -> None:
+    # Azure ML's rule for names of models.
+    if not isinstance(name, str) or not re.fullmatch(r"[a-zA-Z0-9][a-zA-Z0-9\-._]{0,254}", name):
+        raise UserErrorException(
+            f"run.register_model: the model's name is {name!r}, but must consist of letters, digits, dashes, periods "
+            "and underscores, begin with a letter or a digit, and have 255 characters at most."
+        )
+    if framework is None and framework_version is not None:
+        raise UserErrorException("run.register_model: model_framework_version is given without model_framework.")
+    if resource_configuration is not None:
+        raise unavailable("run.register_model(resource_configuration=...)", "leave it out: nothing deploys the model.")
+
+
+def _dataset_id(dataset: Any) -> list[str]:
+    """The id of a registered dataset; of others none is kept, which is said."""
+    if dataset is None:
+        return []
+    found = getattr(dataset, "id", None)
+    if found is None:
+        import warnings
+
+        said = f"run.register_model: {dataset!r} is no registered dataset, so the model does not name it."
+        warnings.warn(said, stacklevel=3)
+    return [] if found is None else [str(found)]
 
 
 def _copy(source: str, target: str) -> None:

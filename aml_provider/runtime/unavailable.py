@@ -14,7 +14,10 @@ _ADVICE = {
     "FileDatasetFactory": "give the dataset to the step as an input: Run.get_context().input_datasets[name] has it.",
     "TabularDatasetFactory": "give the dataset to the step as an input: Run.get_context().input_datasets[name] has it.",
     "Datastore": "give the data to the step as an input, or declare an output: the step then gets its path.",
-    "Model": "register with Run.get_context().register_model, or give a model's folder to the step as an input.",
+    "Model": (
+        "register with Run.get_context().register_model; to use a model, give its folder to the step as an input, or "
+        "name the folder of models in the environment variable AZUREML_MODEL_DIR and call Model.get_model_path."
+    ),
     "Keyvault": "give the secret to the step as an environment variable.",
     "Run": "Run.get_context() gives the run of this step.",
 }
@@ -40,9 +43,13 @@ class Unavailable(type):
 
 
 def placeholder(name: str, module: str) -> Any:
-    """What stands for ``name`` of ``module``: a class for a class's name, else a function."""
+    """What stands for ``name`` of ``module``: a class for a class's name, else a function. Of ``Model`` some works."""
     if name.startswith("__"):
         raise AttributeError(f"module {module!r} has no attribute {name!r}")
+    if name == "Model":
+        from .model import Model
+
+        return Model
     if name.lstrip("_")[:1].isupper():
         return Unavailable(name, (), {"__module__": module, "__doc__": "Not available inside a step."})
 

@@ -70,6 +70,9 @@ def register_event(client: MlflowClient, run_id: str, event: Event, identity: st
         description=event.get("description") or None,
         framework=event.get("framework"),
         framework_version=event.get("framework_version"),
+        datasets=tuple((str(purpose), str(dataset)) for purpose, dataset in event.get("datasets") or ()),
+        sample_input=event.get("sample_input"),
+        sample_output=event.get("sample_output"),
     )
     path = posixpath.normpath(f"/{event.get('path') or ''}").strip("/")
     register(client, made_by(client, run, facts, kind), run, path, identity)
