@@ -13,6 +13,7 @@ from aml_provider.reuse.plan import duration
 from aml_provider.reuse.records import Record
 from aml_provider.runs.binding import PipelineBinding
 from aml_provider.spec.errors import AmlError, PipelineError
+from aml_provider.spec.graph import check_step_names
 from aml_provider.spec.models import Step
 from aml_provider.storage.digest_cache import DigestCache
 
@@ -20,13 +21,16 @@ from aml_provider.storage.digest_cache import DigestCache
 def pin_step(file: Path, name: str, key: str | None, *, latest: bool, note: str) -> None:
     """Pin a step of every pipeline in ``file`` that has one of this name.
 
-    :raises AmlError: there is no such step or result, or the step cannot use that result.
+    :raises AmlError: there is no such step or result, several steps have the name, or the step cannot use that result.
     """
     if (key is None) is not latest:
         raise AmlError("say which result to pin: its key (`aml cache ls` lists them), or --latest")
+    steps = list(_steps(file, name))
+    for binding, _ in steps:
+        check_step_names(binding.spec, [name])
     chosen = [
         (binding, step, _chosen(binding, step, result(_index(binding), key) if key is not None else None))
-        for binding, step in _steps(file, name)
+        for binding, step in steps
     ]
     for binding, step, record in chosen:
         experiment = binding.spec.submit.experiment
@@ -58,7 +62,7 @@ def _steps(file: Path, name: str) -> Iterator[tuple[PipelineBinding, Step]]:
         known = dict.fromkeys(step.name for b in bindings for step in b.spec.steps)
         raise PipelineError(f"there is no step {name!r}; the file has {', '.join(map(repr, known))}")
     for binding in bindings:
-        # A pin is for a name: steps that share one share it.
+        # A pin is for a name, whichever of those who share it is the first.
         step = next((step for step in binding.spec.steps if step.name == name), None)
         if step is not None:
             yield binding, step

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
@@ -60,7 +61,7 @@ class Planner:
     def plan(self) -> Plan:
         """Decide about every step.
 
-        :raises PipelineError: ``assume_unchanged`` names a step that the pipeline does not have.
+        :raises PipelineError: ``assume_unchanged`` names a step that the pipeline does not have, or several.
         """
         with uncollected():
             return self._plan()
@@ -129,8 +130,8 @@ class Planner:
         return Decision(step, Verdict.DEPENDS, why)
 
     @cached_property
-    def _names(self) -> frozenset[str]:
-        return frozenset(step.name for step in self._binding.spec.steps)
+    def _names(self) -> Counter[str]:
+        return Counter(step.name for step in self._binding.spec.steps)
 
     def _outputs_of(self, key: str) -> Mapping[str, StoredOutput]:
         return self._decisions[key].outputs
@@ -164,6 +165,9 @@ class Planner:
         problem = "its record is gone" if record is None else self._problem_with(record)
         if record is not None and not _fits(step, record):
             problem = "that result has other outputs"
+        if self._names[step.name] > 1:
+            # It was pinned when only one of them had it.
+            problem = f"{self._names[step.name]} steps have the name {step.name!r}"
         if record is None or problem:
             return Decision(step, Verdict.RUN, f"pinned to result {key[:12]}, but {problem}")
         return Decision(step, Verdict.REUSE, f"pinned to result {key[:12]}", None, record, How.PINNED)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
@@ -106,11 +107,16 @@ def check_spec(spec: PipelineSpec) -> None:
 
 
 def check_step_names(spec: PipelineSpec, wanted: Iterable[str]) -> None:
-    """Check names of steps that a person has typed.
+    """Check names by which a person says whose result to take.
 
-    :raises PipelineError: the pipeline has no step of that name.
+    :raises PipelineError: the pipeline has no step of that name, or several.
     """
-    known = dict.fromkeys(step.name for step in spec.steps)
+    known = Counter(step.name for step in spec.steps)
     for name in wanted:
         if name not in known:
             raise PipelineError(f"there is no step {name!r}; the pipeline has {', '.join(map(repr, known))}")
+        if known[name] > 1:
+            raise PipelineError(
+                f"{known[name]} steps have the name {name!r}, so it says of none of them whose result to take; give "
+                "them different names"
+            )

@@ -217,6 +217,17 @@ def test_a_result_that_the_step_cannot_use_is_not_pinned(aml: Aml, project: Path
     assert all(not result["pins"] for result in listed(aml, project).values())
 
 
+def test_a_name_that_several_steps_have_is_not_pinned_but_can_be_unpinned(aml: Aml, project: Path) -> None:
+    assert aml(project, "cache", "pin", "pipeline.py", "prep", "--latest").code == 0
+    pipeline = (project / "pipeline.py").read_text()
+    (project / "pipeline.py").write_text(pipeline.replace('name="train"', 'name="prep"'))
+    for which in (["--latest"], [key_of(aml, project, "prep")]):
+        is_a_sentence(
+            aml(project, "cache", "pin", "pipeline.py", "prep", *which), "2 steps have the name 'prep'", "different"
+        )
+    assert aml(project, "cache", "unpin", "pipeline.py", "prep").code == 0
+
+
 # --- collecting -------------------------------------------------------------------------------------------------
 
 

@@ -563,6 +563,33 @@ def test_a_pin_on_a_result_with_other_outputs_says_so(computed: Houses) -> None:
     assert reasons(computed.plan())[1].endswith("but that result has other outputs")
 
 
+def test_steps_of_one_name_are_never_given_each_others_result(houses: Houses) -> None:
+    def steps(ws: Workspace) -> list[Any]:
+        store = Datastore(ws, STORE)
+        raw = DataReference(store, "raw", "raw")
+        return [
+            PythonScriptStep(
+                "prep.py",
+                "prep",
+                [raw, OutputFileDatasetConfig("rows", destination=(store, place)), "--word", place],
+                inputs=[raw],
+                source_directory="src",
+                compute_target="local",
+            )
+            for place in ("first/{run-id}", "second/{run-id}")
+        ]
+
+    binding = houses.project.build(steps, houses.experiment)
+    assert houses.project.run(binding).computed == ["prep", "prep"]
+    with pytest.raises(PipelineError, match="2 steps have the name 'prep', .*; give them different names"):
+        houses.project.plan(binding, Options(assume_unchanged=("prep",)))
+    # Of a time when only one step had that name.
+    houses.index.pin(houses.experiment, "prep", houses.record("prep").fingerprint, "")
+    plan = houses.project.plan(binding)
+    assert verdicts(plan) == ["run", "run"]
+    assert all(reason.endswith(", but 2 steps have the name 'prep'") for reason in reasons(plan))
+
+
 def test_a_cleared_step_runs_though_there_is_a_result_and_replaces_it(computed: Houses) -> None:
     ran = computed.run()
     old = computed.record("train")
