@@ -92,7 +92,8 @@ def commit_failure(
     except OSError as e:
         _log.warning("what step %r had staged could not be removed: %s", run.step.name, e)
     shutil.rmtree(attempt.inputs, ignore_errors=True)
-    _record_failure(run, attempt.number, _result(run, attempt, CANCELED if canceled else "Failed", report or {}, {}, error))
+    state = CANCELED if canceled else "Failed"
+    _record_failure(run, attempt.number, _result(run, attempt, state, report or {}, {}, error))
 
 
 def record_problem(run: StepRun, number: int, error: str, *, final: bool) -> None:

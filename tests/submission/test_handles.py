@@ -1,0 +1,298 @@
+"""Programs follow runs, add to them and end them; MLflow has what they reported, whoever reported it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from tests.reuse.machines import until
+
+AML = Path(sys.executable).with_name("aml")
+PIPELINE = """
+from azureml.core import Experiment, Workspace
+from azureml.pipeline.core import Pipeline, PipelineParameter
+from azureml.pipeline.steps import PythonScriptStep
+
+ws = Workspace.from_config()
+until = PipelineParameter("until", "")
+step = PythonScriptStep("step.py", name="train", arguments=[until], compute_target="local", source_directory="src")
+run = Experiment(ws, "nightly").submit(Pipeline(ws, [step]), tags={"who": "me"}, pipeline_parameters={"until": UNTIL})
+run.wait_for_completion(show_output=True, raise_on_error=False)
+(train,) = run.get_steps()
+run.tag("checked", "yes")
+run.log("score", 0.5)
+train.log("after", 3)
+train.upload_file("extra/notes.txt", "workspace.yaml")
+"""
+STEP = """
+import os, sys, time
+from azureml.core import Run
+
+run = Run.get_context()
+run.log("loss", 0.25)
+run.parent.log("from the step", 1)
+with run.child_run("fold") as fold:
+    fold.log("accuracy", 0.75)
+os.makedirs("outputs", exist_ok=True)
+open("outputs/model.txt", "w").write("model")
+print("it runs", flush=True)
+while sys.argv[1] and not os.path.exists(sys.argv[1]):
+    time.sleep(0.05)
+"""
+INTERACTIVE = """
+import os
+from azureml.core import Experiment, Workspace
+
+ws = Workspace.from_config()
+experiment = Experiment(ws, "notebook")
+experiment.set_tags({"team": "blue"})
+run = experiment.start_logging(display_name="first try", tags={"by": "hand"}, snapshot_directory="src")
+for number in range(3):
+    run.log("loss", 1 / (number + 1))
+run.log_table("table", {"x": [1, 2]})
+with run.child_run("fold") as fold:
+    fold.log("accuracy", 0.5)
+os.makedirs("outputs", exist_ok=True)
+open("outputs/model.txt", "w").write("model")
+"""
+
+
+LATER = """
+import json
+from azureml.core import *
+from azureml.core.run import get_run
+
+ws = Workspace.from_config()
+experiment = lambda name: Experiment(ws, name)
+"""
+
+
+def python(folder: Path, code: str) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+def later(folder: Path, code: str) -> Any:
+    """What another program prints as JSON, which has ``ws`` and ``experiment(name)``."""
+    head = (
+        "import json\nfrom azureml.core import *\nfrom azureml.core.run import get_run\nws = Workspace.from_config()\n"
+    )
+    return json.loads(python(folder, f"{head}experiment = lambda name: Experiment(ws, name)\n{code}").stdout)
+
+
+def aml(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([AML, *arguments], cwd=folder, capture_output=True, text=True, check=False)
+
+
+def tracked(folder: Path, experiment: str) -> dict[str, Run]:
+    """The experiment's MLflow runs by name."""
+    client = MlflowClient(f"sqlite:///{folder / '.aml' / 'mlflow.db'}")
+    found = client.get_experiment_by_name(experiment)
+    assert found is not None
+    return {run.info.run_name: run for run in client.search_runs([found.experiment_id])}
+
+
+def project(folder: Path) -> Path:
+    (folder / "src").mkdir()
+    (folder / "src" / "step.py").write_text(STEP)
+    (folder / "workspace.yaml").write_text("name: lab\n")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def nightly(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which a program ran a pipeline and added to it afterwards."""
+    folder = project(tmp_path_factory.mktemp("nightly"))
+    said = python(folder, PIPELINE.replace("UNTIL", "''")).stdout
+    assert "  train | it runs\n" in said
+    return folder
+
+
+def test_what_was_added_afterwards_is_read_beside_what_the_script_reported(nightly: Path) -> None:
+    found = later(
+        nightly,
+        """
+(run,) = experiment("nightly").get_runs(tags={"checked": "yes"}, properties="airflow.run_id")
+(train,) = run.get_steps()
+same = Run.get(ws, train.id)
+train.download_file("outputs/model.txt", "down/")
+(fold,) = train.get_children()
+print(json.dumps([run.get_tags(), run.get_metrics(), train.get_metrics(), train.get_file_names(), type(same).__name__,
+                  same == train, [fold.name, fold.status, fold.get_metrics(), fold.parent == train],
+                  sorted(map(len, run.get_metrics(recursive=True).values())), run.get_all_logs("logs"),
+                  list(experiment("nightly").get_runs(type="azureml.scriptrun")), len(list(run.get_children(True)))]))
+""",
+    )
+    assert found[0] == {"who": "me", "checked": "yes"}
+    assert found[1:4] == [
+        {"from the step": 1, "score": 0.5},
+        {"loss": 0.25, "after": 3},
+        ["extra/notes.txt", "outputs/model.txt"],
+    ]
+    assert found[4:6] == ["StepRun", True]
+    assert found[6] == ["fold", "Completed", {"accuracy": 0.75}, True]
+    assert found[7] == [1, 2, 2]
+    assert found[8] == ["logs/train/std_log.txt"]
+    assert found[9:] == [[], 2]
+    assert (nightly / "down" / "model.txt").read_text() == "model"
+    assert "it runs" in (nightly / "logs" / "train" / "std_log.txt").read_text()
+
+
+def test_mlflow_has_what_was_added_when_the_program_has_ended(nightly: Path) -> None:
+    runs = tracked(nightly, "nightly")
+    (pipeline,) = (run for run in runs.values() if "mlflow.parentRunId" not in run.data.tags)
+    train = runs["train"]
+    assert (pipeline.data.tags["checked"], pipeline.data.metrics["score"]) == ("yes", 0.5)
+    assert (train.data.metrics["loss"], train.data.metrics["after"]) == (0.25, 3.0)
+    client = MlflowClient(f"sqlite:///{nightly / '.aml' / 'mlflow.db'}")
+    assert [f.path for f in client.list_artifacts(train.info.run_id, "extra")] == ["extra/notes.txt"]
+
+
+def test_the_command_line_shows_the_run(nightly: Path) -> None:
+    shown = json.loads(aml(nightly, "runs", "show", "latest", "--json").stdout)
+    assert (shown["status"], shown["experiment"], shown["parameters"]) == ("Finished", "nightly", {"until": ""})
+    assert (shown["metrics"], shown["steps"][0]["metrics"]) == (
+        {"from the step": 1, "score": 0.5},
+        {"loss": 0.25, "after": 3},
+    )
+    assert "it runs" in aml(nightly, "runs", "logs", shown["id"][:12], "train").stdout
+    wrong = aml(nightly, "runs", "logs", "latest", "trian")
+    assert (wrong.returncode, wrong.stderr) == (
+        1,
+        f"aml: there is no step 'trian' in run {shown['id']}; it has 'train'\n",
+    )
+
+
+def test_another_program_stops_a_run(tmp_path: Path) -> None:
+    """Its step is told so, and neither it nor the run counts as failed."""
+    folder = project(tmp_path)
+    started = subprocess.Popen([sys.executable, "-c", PIPELINE.replace("UNTIL", "'never'")], cwd=folder)
+    until(lambda: "it runs" in printed(folder), "the script has begun")
+    assert aml(folder, "runs", "cancel", "latest").stdout.endswith(": Canceled\n")
+    assert started.wait(60) == 0
+    again = aml(folder, "runs", "cancel", "latest")
+    assert (again.returncode, "is over: it is Canceled" in again.stderr) == (1, True)
+    (run,) = json.loads(aml(folder, "runs", "ls", "--status", "canceled", "--json").stdout)
+    shown = json.loads(aml(folder, "runs", "show", run["id"], "--json").stdout)
+    assert [step["status"] for step in shown["steps"]] == ["Canceled"]
+    assert {run.info.status for name, run in tracked(folder, "nightly").items() if name != "fold"} == {"KILLED"}
+
+
+def test_a_run_whose_process_was_killed_is_not_running_for_ever(tmp_path: Path) -> None:
+    folder = project(tmp_path)
+    started = subprocess.Popen([sys.executable, "-c", PIPELINE.replace("UNTIL", "'never'")], cwd=folder)
+    until(lambda: "it runs" in printed(folder), "the script has begun")
+    (state,) = (folder / ".aml" / "runs").glob("*/state.json")
+    subprocess.run(["kill", "-9", str(json.loads(state.read_text())["pid"])], check=True)
+    started.wait(60)
+    shown = json.loads(aml(folder, "runs", "show", "latest", "--json").stdout)
+    (folder / "src" / "never").touch()
+    assert (shown["status"], shown["steps"][0]["status"]) == ("Failed", "Canceled")
+
+
+# --- interactive runs -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def notebook(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which a program kept two runs itself: one that it completed, one that it left open."""
+    folder = project(tmp_path_factory.mktemp("notebook"))
+    python(folder, INTERACTIVE + "run.complete()\n")
+    python(folder, INTERACTIVE.replace("first try", "second try"))
+    return folder
+
+
+def test_a_run_of_a_notebook_is_found_by_a_later_program(notebook: Path) -> None:
+    found = later(
+        notebook,
+        """
+second, first = experiment("notebook").get_runs()
+(fold,) = first.get_children()
+first.download_files("outputs", "down", append_prefix=False)
+where = first.restore_snapshot(path="code.zip")
+print(json.dumps([first.display_name, first.get_status(), second.get_status(), first.type, first.get_tags(),
+                  first.get_metrics(), [fold.name, fold.status, fold.get_metrics()], experiment("notebook").tags,
+                  first.get_details()["endTimeUtc"] is not None, get_run(first.experiment, first.id) == first]))
+""",
+    )
+    assert found[:5] == ["first try", "Completed", "Running", None, {"by": "hand"}]
+    assert found[5] == {"loss": [1.0, 0.5, 1 / 3], "table": {"x": [1, 2]}}
+    assert found[6:] == [["fold", "Completed", {"accuracy": 0.5}], {"team": "blue"}, True, True]
+    assert (notebook / "down" / "model.txt").read_text() == "model"
+    assert (notebook / "code.zip").is_file()
+
+
+def test_mlflow_has_runs_of_notebooks_also_those_left_open(notebook: Path) -> None:
+    runs = tracked(notebook, "notebook")
+    assert (runs["first try"].info.status, runs["second try"].info.status) == ("FINISHED", "RUNNING")
+    for name in ("first try", "second try"):
+        assert runs[name].data.metrics["loss"] == pytest.approx(1 / 3)
+        assert runs[name].data.tags["by"] == "hand"
+    assert runs["fold"].data.metrics == {"accuracy": 0.5}
+    client = MlflowClient(f"sqlite:///{notebook / '.aml' / 'mlflow.db'}")
+    assert client.get_experiment_by_name("notebook").tags["team"] == "blue"
+    assert "outputs/model.txt" in {f.path for f in client.list_artifacts(runs["first try"].info.run_id, "outputs")}
+
+
+def test_a_later_program_fails_a_run_that_was_left_open_and_archives_the_experiment(notebook: Path) -> None:
+    states = later(
+        notebook,
+        """
+from azureml.core.experiment import ViewType
+run = next(r for r in experiment("notebook").get_runs() if r.display_name == "second try")
+run.fail("no good", error_code="E1")
+run.complete()
+seen = [[e.name for e in Experiment.list(ws)]]
+run.experiment.archive()
+seen += [[e.name for e in Experiment.list(ws, view_type=v)] for v in (ViewType.ActiveOnly, ViewType.ArchivedOnly)]
+run.experiment.reactivate()
+seen += [[e.name for e in Experiment.list(ws, tags={"team": "blue"})], [e.name for e in Experiment.list(ws, tags="x")]]
+print(json.dumps([run.get_status(), seen]))
+""",
+    )
+    assert states == ["Failed", [["notebook"], [], ["notebook"], ["notebook"], []]]
+    assert tracked(notebook, "notebook")["second try"].info.status == "FAILED"
+
+
+def test_runs_side_by_side(notebook: Path) -> None:
+    listed = json.loads(aml(notebook, "runs", "ls", "notebook", "--tag", "by=hand", "--json").stdout)
+    assert [run["kind"] for run in listed] == ["interactive", "interactive"]
+    ids = [run["id"] for run in listed]
+    compared = aml(notebook, "runs", "compare", *ids).stdout.splitlines()
+    assert ["metric", "loss", "0.333333", "0.333333"] in [line.split() for line in compared]
+    assert json.loads(aml(notebook, "runs", "compare", *ids, "--json").stdout)[ids[0]]["tag by"] == "hand"
+    assert "no run 'nothing'" in aml(notebook, "runs", "show", "nothing").stderr
+    assert "two runs or more" in aml(notebook, "runs", "compare", ids[0]).stderr
+    assert aml(notebook, "runs", "ls", "elsewhere").stdout == "no such runs\n"
+
+
+def test_an_unknown_keyword_is_named(notebook: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", INTERACTIVE.replace("display_name", "dispaly_name")],
+        cwd=notebook,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "unknown keyword 'dispaly_name' for start_logging" in done.stderr.splitlines()[-1]
+
+
+def test_logging_does_not_wait_for_mlflow(tmp_path: Path) -> None:
+    """A tracking server that is down is said once, at the end; everything is in the run's folder."""
+    folder = project(tmp_path)
+    (folder / "workspace.yaml").write_text("name: lab\nmlflow:\n  tracking_uri: http://127.0.0.1:9\n")
+    began = time.monotonic()
+    done = python(folder, INTERACTIVE)
+    assert done.stderr.count("http://127.0.0.1:9") == 1, (done.stderr, time.monotonic() - began)
+    assert later(folder, 'print(json.dumps(next(experiment("notebook").get_runs()).get_metrics("loss")))') == {
+        "loss": [1.0, 0.5, 1 / 3]
+    }
