@@ -83,10 +83,12 @@ def python(folder: Path, code: str) -> subprocess.CompletedProcess[str]:
 
 def later(folder: Path, code: str) -> Any:
     """What another program prints as JSON, which has ``ws`` and ``experiment(name)``."""
-    head = (
-        "import json\nfrom azureml.core import *\nfrom azureml.core.run import get_run\nws = Workspace.from_config()\n"
-    )
-    return json.loads(python(folder, f"{head}experiment = lambda name: Experiment(ws, name)\n{code}").stdout)
+    return json.loads(python(folder, f"{LATER}{code}").stdout)
+
+
+def printed(folder: Path) -> str:
+    """What steps printed so far."""
+    return "".join(log.read_text() for log in folder.glob(".aml/**/std_log.txt"))
 
 
 def aml(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
