@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
+from aml_provider.operators.lineage import LineageTask
 from aml_provider.operators.links import STEP_LINKS, MLflowRunLink, mlflow_page
 from aml_provider.runs.binding import PipelineBinding, StepRun
 from aml_provider.runs.embedded import CANCEL_FILE, EMBEDDED_VARIABLE
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from aml_provider.runs.layout import AttemptFolder
 
 
-class StepTask:
+class StepTask(LineageTask):
     """Mixed into an Airflow operator: runs one step of a pipeline.
 
     Nothing of the step is a template field: an author's ``{{`` is his own, and values are resolved by the
