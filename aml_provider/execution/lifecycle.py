@@ -10,9 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from aml_provider.execution.recording import adopt
-from aml_provider.execution.staging import discard_attempts
 from aml_provider.reuse.announced import announce, withdraw
-from aml_provider.reuse.claims import Claims
 from aml_provider.reuse.plan import Options, Plan, Planner, Verdict
 from aml_provider.runs.binding import PipelineBinding, StepRun, pipeline_run_id, step_run_id
 from aml_provider.runs.embedded import EMBEDDED_VARIABLE
@@ -22,7 +20,6 @@ from aml_provider.runs.layout import CANCELED, RunFolder, write_json
 from aml_provider.spec.errors import AmlError
 from aml_provider.spec.models import StoredOutput
 from aml_provider.storage.digest_cache import DigestCache
-from aml_provider.tracking.recorder import close_run
 from aml_provider.workspace.experiments import experiment_tags
 
 _log = logging.getLogger(__name__)
@@ -164,6 +161,9 @@ def close_records(binding: PipelineBinding, dag_id: str, run_id: str, ending: En
 
     It takes seconds, most of them for the import of MLflow, and nothing in the run waits for it.
     """
+    # What only the end of a run needs, so that its beginning does not wait for it.
+    from aml_provider.tracking.recorder import close_run
+
     folder = binding.store.run(dag_id, run_id)
     if folder.path.is_dir():
         close_run(folder.path, ending.state, ending.states, binding.workspace.tracking_uri)
@@ -172,6 +172,9 @@ def close_records(binding: PipelineBinding, dag_id: str, run_id: str, ending: En
 
 def _discard(runs: list[StepRun]) -> None:
     """Remove what steps left whose own workers had no time for it: killed, or stopped while deferred."""
+    from aml_provider.execution.staging import discard_attempts
+    from aml_provider.reuse.claims import Claims
+
     for run in runs:
         try:
             discard_attempts(run)

@@ -6,7 +6,6 @@ import logging
 import time
 from typing import Any
 
-from aml_provider.execution.registering import register
 from aml_provider.reuse.contents import Contents
 from aml_provider.reuse.errors import UnknownIngredientError
 from aml_provider.reuse.fingerprint import Fingerprint, declared_name
@@ -145,6 +144,8 @@ def adopt(run: StepRun, decision: Decision, attempt: int) -> dict[str, Any]:
     outputs = decision.outputs
     for output in run.step.outputs:
         if output.registration is not None:
+            from aml_provider.execution.registering import register
+
             register(run.binding.workspace, output.registration, outputs[output.name])
     now = time.time()
     return {

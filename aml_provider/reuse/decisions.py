@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
@@ -50,10 +51,12 @@ class Decision:
     @property
     def told(self) -> str:
         """The reason, and where the result of a reused step comes from."""
-        if self.record is None:
-            return self.reason
-        source, saved = self.record.run.get("pipeline_run_id"), duration(self.record.seconds)
-        return f"{self.reason}; computed by run {source}, saves {saved}"
+        return told([self])
+
+    @property
+    def source(self) -> str | None:
+        """The pipeline run that computed the result of a reused step."""
+        return self.record.run.get("pipeline_run_id") if self.record is not None else None
 
     @cached_property
     def outputs(self) -> dict[str, StoredOutput]:
@@ -84,6 +87,14 @@ class Plan:
         return [d for d in self.decisions.values() if d.verdict is verdict]
 
     @property
+    def alike(self) -> list[list[Decision]]:
+        """All decisions; those that are together have one verdict, one reason, and results of one run."""
+        groups: dict[tuple[Verdict, str, str | None], list[Decision]] = {}
+        for decision in self.decisions.values():
+            groups.setdefault((decision.verdict, decision.reason, decision.source), []).append(decision)
+        return list(groups.values())
+
+    @property
     def saved_seconds(self) -> float:
         """How long the reused steps took when they ran."""
         return sum(d.record.seconds or 0.0 for d in self.of(Verdict.REUSE) if d.record is not None)
@@ -99,6 +110,15 @@ class Plan:
         words = {Verdict.RUN: "run", Verdict.DEPENDS: "depend"}
         rest = [f"{counts[v]} {word}{'s' if counts[v] == 1 else ''}" for v, word in words.items() if counts[v]]
         return f"{text}; {', '.join(rest)}" if rest else text
+
+
+def told(alike: Sequence[Decision]) -> str:
+    """What is to be said of steps that are :attr:`Plan.alike`: why, and where the results of reused ones come from."""
+    reason, source = alike[0].reason, alike[0].source
+    records = [decision.record for decision in alike if decision.record is not None]
+    if not records:
+        return reason
+    return f"{reason}; computed by run {source}, saves {duration(sum(record.seconds for record in records))}"
 
 
 def outputs_for(step: Step, record: Record) -> dict[str, StoredOutput]:

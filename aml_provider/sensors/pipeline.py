@@ -12,7 +12,7 @@ from airflow.sdk import BaseOperatorLink, BaseXCom
 from airflow.sdk.bases.sensor import BaseSensorOperator, PokeReturnValue
 from airflow.sdk.exceptions import AirflowFailException, DownstreamTasksSkipped
 
-from aml_provider.operators.links import (
+from aml_provider.links import (
     RUN_LINKS,
     MLflowRunLink,
     OutputsLink,
@@ -132,8 +132,13 @@ class PipelineReuseSensor(BaseSensorOperator):
             )
 
     def _tell(self, plan: Plan) -> None:
+        from aml_provider.reuse.decisions import told
+
+        # A line for each step of a wide pipeline takes longer than the plan.
+        for alike in plan.alike:
+            names = ", ".join(decision.step.name for decision in alike)
+            self.log.info("%s: %s: %s", names, alike[0].verdict.value, told(alike))
         for decision in plan.decisions.values():
-            self.log.info("%s: %s: %s", decision.step.name, decision.verdict.value, decision.told)
             for note in decision.notes:
                 self.log.warning("%s: %s", decision.step.name, note)
         self.log.info("%s", plan.summary)
