@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import re
-from datetime import timedelta
-
-from pydantic import TypeAdapter, ValidationError
 
 from aml_provider.spec.errors import AmlError
+from aml_provider.workspace.model import length_of_time
 from aml_provider.workspace.resolved import memory_bytes
-
-_DURATION = TypeAdapter(timedelta)
 
 
 def seconds_of(text: str, option: str) -> float:
@@ -20,13 +16,11 @@ def seconds_of(text: str, option: str) -> float:
     :raises AmlError: it is none, or not a positive one.
     """
     try:
-        # pydantic reads other forms of a duration as well, of which a person may think something else.
-        length = _DURATION.validate_python(text) if text.startswith("P") else timedelta(0)
-    except (ValidationError, OverflowError):
-        length = timedelta(0)
-    if length <= timedelta(0):
-        raise AmlError(f"{option} {text!r} is no length of time; write it like P30D, PT12H or P1DT6H (ISO 8601)")
-    return length.total_seconds()
+        return length_of_time(text).total_seconds()
+    except ValueError:
+        raise AmlError(
+            f"{option} {text!r} is no length of time; write it like P30D, PT12H or P1DT6H (ISO 8601)"
+        ) from None
 
 
 def bytes_of(text: str, option: str) -> int:

@@ -53,6 +53,9 @@ def _message(detail: Any, loc: _Loc) -> str:
         return f"must be text, not {_shown(value)}"
     if kind in ("model_type", "dict_type", "model_attributes_type"):
         return f"must be a mapping of `key: value` lines, not {_shown(value)}"
+    if kind == "tuple_type":
+        cure = f"; write [{value}]" if isinstance(value, str) else ""
+        return f"must be a list, not {_shown(value)}{cure}"
     if kind == "value_error":
         return str(detail["msg"]).removeprefix("Value error, ").rstrip(".")
     text = str(detail["msg"]).replace("Input should be", "must be").replace("Value should", "must")

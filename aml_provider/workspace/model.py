@@ -8,7 +8,17 @@ from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import unquote, urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    TypeAdapter,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from typing_extensions import Self
 
 DEFAULT_DATASTORE = "workspaceblobstore"
@@ -19,6 +29,29 @@ _SECRET_WORDS = ("sig=", "signature=", "token=", "key=", "password=", "credentia
 
 # An amount of memory or of room on a disk, as Kubernetes writes it.
 AMOUNT = r"^\d+(\.\d+)?([KMGT]i?)?$"
+
+
+_DURATION = TypeAdapter(timedelta)
+
+
+def length_of_time(value: object) -> timedelta:
+    """A duration as ISO 8601 writes it, longer than nothing.
+
+    :raises ValueError: it is none, or written in one of the other ways that pydantic reads: a bare 7 is seconds to it.
+    """
+    if isinstance(value, timedelta):
+        return value
+    try:
+        length = _DURATION.validate_python(value) if isinstance(value, str) and value.startswith("P") else timedelta(0)
+    except (ValidationError, OverflowError):
+        length = timedelta(0)
+    if length <= timedelta(0):
+        shown = value if isinstance(value, str) else str(value)
+        raise ValueError(f"must be a length of time like P7D or PT12H (ISO 8601), not {shown!r}")
+    return length
+
+
+LengthOfTime = Annotated[timedelta, BeforeValidator(length_of_time)]
 
 
 class Section(BaseModel):
@@ -141,7 +174,7 @@ class StepReuseConfig(Section):
 
     include: tuple[str, ...] = ()
     ignore_parameters: tuple[str, ...] = ()
-    age_limit: timedelta | None = Field(default=None, gt=timedelta(0))
+    age_limit: LengthOfTime | None = None
 
 
 class StageConfig(Section):
@@ -165,7 +198,7 @@ class ReuseConfig(Section):
     :param steps: step name (or glob) -> settings of that step; where several match, the later ones win.
     """
 
-    age_limit: timedelta | None = Field(default=None, gt=timedelta(0))
+    age_limit: LengthOfTime | None = None
     ignore_parameters: tuple[str, ...] = ()
     trusted_images: tuple[str, ...] = ()
     lease_seconds: float = Field(default=60, ge=1)

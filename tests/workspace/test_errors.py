@@ -87,6 +87,20 @@ def test_a_rule_about_several_keys_points_at_one(write: Write) -> None:
     )
 
 
+@pytest.mark.parametrize("limit", ["7", "7 days", "1:00", "P7X", "-P7D", "P0D", "P99999999999D", "2026-01-01", "[P7D]"])
+def test_a_length_of_time_is_written_in_one_way(write: Write, limit: str) -> None:
+    message = complaint(write(f"reuse: {{age_limit: {limit}}}"))
+    assert "key reuse.age_limit: must be a length of time like P7D or PT12H (ISO 8601), not " in message
+    assert "timedelta" not in message
+    assert "datetime" not in message
+
+
+def test_one_word_where_a_list_belongs(write: Write) -> None:
+    message = complaint(write("reuse:\n  ignore_parameters: build\n  steps: {prep: {include: {a: b}}}\n"))
+    assert "line 2, key reuse.ignore_parameters: must be a list, not 'build'; write [build]." in message
+    assert "line 3, key reuse.steps.prep.include: must be a list, not a mapping." in message
+
+
 def test_an_unknown_key_like_nothing_lists_what_is_known(write: Write) -> None:
     assert "key mlflow.zzz: unknown key; known here: tracking_uri." in complaint(write("mlflow: {zzz: 1}"))
 
