@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from benchmarks.measure import Options
-from benchmarks.parts import chain, claims, hashing, parsing, plan, scheduled, steps, transfer
+from benchmarks.parts import chain, claims, hashing, logging, parsing, plan, scheduled, steps, transfer
 from benchmarks.table import Row
 
 #: A part measures in the folder that it is given, and yields a row as soon as it has one.
@@ -18,6 +18,7 @@ PARTS: Mapping[str, Callable[[Path, Options], Iterator[Row]]] = {
     "chain": chain.rows,
     "hash": hashing.rows,
     "claims": claims.rows,
+    "logging": logging.rows,
     "airflow": scheduled.rows,
     "transfer": transfer.rows,
     "transfer-s3": transfer.far_rows,
