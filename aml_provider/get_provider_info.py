@@ -65,9 +65,9 @@ def get_provider_info() -> dict[str, Any]:
             }
         ],
         "extra-links": [
-            "aml_provider.operators.links.MLflowRunLink",
-            "aml_provider.operators.links.OutputsLink",
-            "aml_provider.operators.links.ReusedFromLink",
+            "aml_provider.links.MLflowRunLink",
+            "aml_provider.links.OutputsLink",
+            "aml_provider.links.ReusedFromLink",
         ],
         "config": {
             "aml": {

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
+from aml_provider.links import STEP_LINKS, MLflowRunLink, mlflow_page
 from aml_provider.operators.lineage import LineageTask
-from aml_provider.operators.links import STEP_LINKS, MLflowRunLink, mlflow_page
 from aml_provider.runs.binding import PipelineBinding, StepRun
 from aml_provider.runs.embedded import CANCEL_FILE, EMBEDDED_VARIABLE
 from aml_provider.runs.errors import StepError, StepFailedError, StepInterruptedError, StepProblem

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException
 
-from aml_provider.operators.links import RUN_LINKS
+from aml_provider.links import RUN_LINKS
 from aml_provider.runs.binding import PipelineBinding
 from aml_provider.spec.names import CLOSED_XCOM
 
