@@ -1,4 +1,4 @@
-"""Child process: what reporting metrics takes a step. Arguments: how many points, and of how many by MLflow's own call."""
+"""Child process: what reporting metrics takes a step. Arguments: how many points, and how many by MLflow's call."""
 
 from __future__ import annotations
 
