@@ -134,7 +134,7 @@ class Claims:
                     return there
                 if self._store.swap(name, there.content, mine.content, durable=False):
                     return Lease(self._store, mine)
-            raise FileExistsError(f"{name} in {self._store!r} is something that is no file; remove it.")
+            raise FileExistsError(f"{name} in {self._store} is something that is no file; remove it.")
         except OSError as error:
             _log.warning("step %r computes without a claim, so another run may compute the same: %s", mine.step, error)
             return Lease(None, mine)
@@ -143,7 +143,7 @@ class Claims:
         if not self._store.exclusive and not self._told:
             self._told = True
             _log.warning(
-                "%r cannot decide between two who write at once, so steps are not claimed: two runs that start "
+                "%s cannot decide between two who write at once, so steps are not claimed: two runs that start "
                 "together may compute the same step twice.",
                 self._store,
             )

@@ -94,7 +94,7 @@ class ReuseIndex:
             # Of several that meet the same damaged record, one replaces it, and the others take what that one wrote.
             if self._store.swap(name, there, content):
                 return record
-        raise FileExistsError(f"{name} in {self._store!r} is something that is no file; remove it.")
+        raise FileExistsError(f"{name} in {self._store} is something that is no file; remove it.")
 
     def forget(self, key: str) -> bool:
         """Remove a record; ``False`` when there was none."""
@@ -189,7 +189,7 @@ class ReuseIndex:
                     found[pin.experiment, pin.step] = pin
         except (OSError, ValueError) as error:
             raise AmlError(
-                f"{name} in {self._store!r} cannot be read, so nobody can tell what is pinned ({error}); "
+                f"{name} in {self._store} cannot be read, so nobody can tell what is pinned ({error}); "
                 "pin the step again, or remove the file."
             ) from error
         return found
@@ -207,7 +207,7 @@ class ReuseIndex:
                     self._store.delete(marker.name)
             except OSError as error:
                 # It disturbs nobody: the next look tries again.
-                _log.debug("%s in %r was not removed: %s", marker.name, self._store, error)
+                _log.debug("%s in %s was not removed: %s", marker.name, self._store, error)
 
 
 def _newest_first(records: Iterable[Record]) -> list[Record]:

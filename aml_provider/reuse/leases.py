@@ -142,7 +142,7 @@ class Lease:
             if there.token != old.token and not there.damaged:
                 return False
             content = there.content
-        raise FileExistsError(f"{name} in {self._store!r} is something that is no file; remove it.")
+        raise FileExistsError(f"{name} in {self._store} is something that is no file; remove it.")
 
     def _there(self) -> Claim | None:
         assert self._store is not None

@@ -96,7 +96,7 @@ class SealedReader:
             seen = (name, blake3(content).hexdigest())
             if seen not in self._told:
                 self._told.add(seen)
-                _log.warning("%s in %r cannot be used and counts as absent: %s.", name, self._store, error)
+                _log.warning("%s in %s cannot be used and counts as absent: %s.", name, self._store, error)
             return None
 
     def listed(self, prefix: str) -> list[Entry]:
@@ -104,7 +104,7 @@ class SealedReader:
         try:
             return self._store.entries(prefix)
         except OSError as error:
-            _log.warning("%s in %r cannot be listed and counts as empty: %s", prefix, self._store, error)
+            _log.warning("%s in %s cannot be listed and counts as empty: %s", prefix, self._store, error)
             return []
 
     def _contents(self, names: Sequence[str]) -> list[bytes | None]:
@@ -125,5 +125,5 @@ class SealedReader:
                 failed.append((name, error))
         if failed:
             which = failed[0][0] + (f" and {len(failed) - 1} more" if len(failed) > 1 else "")
-            _log.warning("%s in %r cannot be read and counts as absent: %s", which, self._store, failed[0][1])
+            _log.warning("%s in %s cannot be read and counts as absent: %s", which, self._store, failed[0][1])
         return contents

@@ -39,8 +39,8 @@ class CopiedStore(RecordStore):
         self._copies = copies
         self._listed: dict[str, tuple[float, dict[str, str | None] | None]] = {}
 
-    def __repr__(self) -> str:
-        return repr(self._store)
+    def __str__(self) -> str:
+        return str(self._store)
 
     @property
     def exclusive(self) -> bool:

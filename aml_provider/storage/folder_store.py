@@ -42,8 +42,8 @@ class FolderStore(RecordStore):
         self._root = str(self._folder.absolute())
         self._swept = False
 
-    def __repr__(self) -> str:
-        return f"FolderStore({self._root!r})"
+    def __str__(self) -> str:
+        return self._root
 
     @property
     def exclusive(self) -> bool:

@@ -30,8 +30,8 @@ class ObjectStore(RecordStore):
         self._prefix = prefix
         self._origin = origin
 
-    def __repr__(self) -> str:
-        return f"ObjectStore({self._origin}, {self._prefix!r})"
+    def __str__(self) -> str:
+        return f"{self._prefix!r} of {self._origin}"
 
     @property
     def exclusive(self) -> bool:

@@ -389,4 +389,4 @@ def test_a_folder_that_may_not_be_written_is_an_error() -> None:
 def test_a_store_is_one_kind_of_record_store(tmp_path: Path) -> None:
     store = record_store(tmp_path)
     assert isinstance(store, RecordStore)
-    assert repr(store) == f"FolderStore({str(tmp_path)!r})"
+    assert str(store) == str(tmp_path), "what messages call it"
