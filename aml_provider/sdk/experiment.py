@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from aml_provider.sdk.build.pipeline import Draft, build, options
 from aml_provider.sdk.exceptions import UserErrorException
@@ -18,6 +18,7 @@ from aml_provider.sdk.plain import plain_errors
 from aml_provider.sdk.script_run_config import ScriptRunConfig
 from aml_provider.sdk.source import calling_source
 from aml_provider.sdk.submission import ask, remember, submit, submitted
+from aml_provider.sdk.unavailable import PartOfV1
 from aml_provider.spec.errors import NotSupportedError
 from aml_provider.spec.models import SubmitOptions
 from aml_provider.workspace.experiments import change_experiment, experiment_tags, read_experiment
@@ -45,11 +46,16 @@ class ViewType:
     ArchivedOnly = "ArchivedOnly"
 
 
-class Experiment:
+class Experiment(PartOfV1):
     """An experiment. It need not be created: the first run makes it.
 
     :param name: any text; v1's rules about letters do not apply.
     """
+
+    NOT_BUILT: ClassVar[dict[str, str]] = dict.fromkeys(
+        ("identity", "DELIM", "WORKSPACE_FMT", "TID_FMT", "EXPERIMENT_NAME_PATH", "EXPERIMENT_ID_PATH"),
+        "it is a detail of Azure ML's service",
+    )
 
     def __init__(self, workspace: Workspace, name: str, **kwargs: Any) -> None:
         if not isinstance(name, str) or not name.strip():
@@ -283,7 +289,10 @@ class Experiment:
 
         :raises NotSupportedError: always.
         """
-        raise NotSupportedError(f"Delete experiment {experiment_id!r} in MLflow.")
+        raise NotSupportedError(
+            f"Experiment.delete: what {experiment_id!r} has computed may be in use; archive() hides it, `aml cache gc` "
+            "removes its results, and MLflow deletes its records."
+        )
 
     @staticmethod
     def from_directory(path: str, auth: Any = None) -> Any:

@@ -275,7 +275,10 @@ class Run(RunChildren, RunSnapshots, RunWaiting, Reporting, PartOfV1):
 
         :raises NotSupportedError: always.
         """
-        raise NotSupportedError(f"Look at the pool of compute target {compute.name!r} in Airflow.")
+        raise NotSupportedError(
+            f"Run.list_by_compute: look at the Airflow pool of compute target {getattr(compute, 'name', compute)!r}; "
+            "`aml pools` says which that is."
+        )
 
     @staticmethod
     def add_type_provider(runtype: str, run_factory: Any) -> None:

@@ -52,7 +52,9 @@ class RunChildren(Reporting):
         """Start several child runs: ``count`` of them, or one for each of ``tag_values``, tagged with it.
 
         :raises UserErrorException: when neither or both are given.
+        :raises NotSupportedError: the run is a pipeline's or a step's, which has its own code.
         """
+        self._refuse_unless_kept("create_children", "call it in the step's script")
         by_tag = tag_key is not None and tag_values is not None
         if (count is None) != by_tag or (not by_tag and (tag_key is not None or tag_values is not None)):
             raise UserErrorException("run.create_children: give either count, or both tag_key and tag_values.")
