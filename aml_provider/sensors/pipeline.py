@@ -161,6 +161,9 @@ def _succeeded(context: Context) -> None:
         # Of any other run, the closing task tells MLflow.
         _give_way(lambda: close_records(head.binding, ti.dag_id, str(ti.run_id), ending))
     _push_links(ti, head, linked, MLflowRunLink(), mlflow_page)
+    if ending is not None:
+        # Airflow has asked for this before there was one.
+        ti.xcom_push(MLflowRunLink().xcom_key, mlflow_page(head.binding, ti, None))
 
 
 def _push_links(
