@@ -18,7 +18,7 @@ from aml_provider.reuse.records import Record
 from aml_provider.runs.layout import RunFolder, RunStore, read_json
 from aml_provider.spec.errors import AmlError, PipelineError
 from aml_provider.spec.models import Step
-from aml_provider.submission.recorded import find_recorded
+from aml_provider.submission.recorded import RunNotFoundError, find_recorded
 from aml_provider.workspace.resolved import LoadedWorkspace
 
 
@@ -135,23 +135,19 @@ class _LookAt:
 # --- as it was in a run -----------------------------------------------------------------------------------------
 
 
-def find_run_folder(workspace: LoadedWorkspace, name: str) -> tuple[str, RunFolder, dict[str, Any]]:
-    """A run by its pipeline run id, or by ``DAG id/run id``: its id, its folder and its record.
-
-    :raises RunNotFoundError: there is no record of it.
-    """
-    run = find_recorded(workspace, name)
-    return run.pipeline_run_id, RunFolder(run.folder), run.record
-
-
 def explain_recorded(workspace: LoadedWorkspace, run: str, step: str | None) -> Iterator[Explained]:
     """The steps of an earlier run, or those of them with one name.
 
-    :raises RunNotFoundError: there is no record of the run.
+    :param run: its pipeline run id, or ``DAG id/run id``.
+    :raises AmlError: there is no record of the run.
     :raises PipelineError: it has no such step.
     """
-    identity, folder, record = find_run_folder(workspace, run)
     index = ReuseIndex.of(RunStore.of(workspace, workspace.file.default_datastore))
+    try:
+        found = find_recorded(workspace, run)
+    except RunNotFoundError as error:
+        raise _only_its_results(run, index) or error from None
+    identity, folder, record = found.pipeline_run_id, RunFolder(found.folder), found.record
     steps = record["steps"]
     wanted = [s for s in steps if step is None or step in (s["name"], s["task_id"])]
     if not wanted:
@@ -161,6 +157,18 @@ def explain_recorded(workspace: LoadedWorkspace, run: str, step: str | None) -> 
     for s in wanted:
         same = list(folders.values()).count(folders[s["task_id"]]) - 1
         yield _recorded(str(record["experiment"]), identity, folder, s["name"], s["task_id"], index, same)
+
+
+def _only_its_results(run: str, index: ReuseIndex) -> AmlError | None:
+    """What to say of a run of which only results are known: machines share a bucket, and no folders of runs."""
+    for record in index.all():
+        if run in (record.run.get("pipeline_run_id"), f"{record.run.get('dag_id')}/{record.run.get('run_id')}"):
+            return AmlError(
+                f"run {run!r} has left results here and no record of itself: it ran on another machine, which can "
+                "explain it, or its folder has been removed; "
+                f"`aml cache show {record.fingerprint[:12]}` tells of a result"
+            )
+    return None
 
 
 def _recorded(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -236,7 +237,7 @@ def read(path: Path) -> dict[str, Any]:
         (["pipeline.py"], ["say which step of pipeline.py", "'prep', 'train', 'report', 'audit'"]),
         (["nowhere.py", "prep"], ["there is no file nowhere.py"]),
         (["houses-000000000000"], ["'houses-000000000000'", "no record"]),
-        (["houses/manual__2020"], ["'manual__2020'", "'houses'", "no record"]),
+        (["houses/manual__2020"], ["'houses/manual__2020'", "no record"]),
         (["RUN", "preparation"], ["'preparation'", "'prep', 'train', 'report', 'audit'"]),
         (["RUN", "prep", "-p", "epochs=4"], ["-p goes with a pipeline file"]),
         (["pipeline.py", "prep", "-p", "epoch=4"], ["'epoch'"]),
@@ -250,3 +251,13 @@ def test_wrong_input_is_told_in_a_sentence(aml: Aml, project: Path, arguments: l
     assert len(said.err.splitlines()) == 1
     for word in words:
         assert word in said.err
+
+
+def test_a_run_of_which_only_results_are_known_is_said_to_be_one(aml: Aml, project: Path) -> None:
+    shutil.rmtree(project / ".aml/datastores/workspaceblobstore/.aml/runs")
+    said = aml(project, "explain", reused.run_id(), "train")
+    assert said.code == 1
+    assert f"run '{reused.run_id()}' has left results here and no record of itself" in said.err
+    assert "ran on another machine" in said.err
+    key = said.err.partition("aml cache show ")[2][:12]
+    assert aml(project, "cache", "show", key).code == 0
