@@ -25,6 +25,8 @@ _BOUNDS = {
     # Else MLflow prints a link for every run that ends: hundreds of lines in the log of the closing task.
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
+# A server answers an upload when it has stored the file, which a large one makes it take its time for.
+_PATIENCE = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "600"}
 #: What becomes of what steps report, for errors.
 KEPT = "The run's folder keeps what was logged; it goes to MLflow when this works again."
 _PROBE_SECONDS = 3.0
@@ -142,6 +144,7 @@ def _sqlite_file(tracking_uri: str) -> Path | None:
 
 _bounds_lock = threading.Lock()
 _bounds_users = 0
+_patient_users = 0
 _bounds_set: list[str] = []
 
 
@@ -168,6 +171,25 @@ def _bounded(tracking_uri: str) -> Iterator[None]:
             if _bounds_users == 0:
                 for name in _bounds_set:
                     os.environ.pop(name, None)
+                _bounds_set.clear()
+
+
+@contextmanager
+def patient() -> Iterator[None]:
+    """While a file goes to a server or comes from it, inside of :func:`mlflow_client`."""
+    _be_patient(1)
+    try:
+        yield
+    finally:
+        _be_patient(-1)
+
+
+def _be_patient(more: int) -> None:
+    global _patient_users
+    with _bounds_lock:
+        _patient_users += more
+        bounds = _BOUNDS | (_PATIENCE if _patient_users else {})
+        os.environ.update({name: bounds[name] for name in _bounds_set})
 
 
 _answered: dict[str, float] = {}

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from aml_provider.spec.errors import AmlError
 
 from . import model_tags, names
+from .client import patient
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -80,7 +81,8 @@ def upload(client: MlflowClient, run_id: str, files: Mapping[str, Path]) -> None
             items = client.list_artifacts(run_id, folder or None)
             there[folder] = {posixpath.basename(item.path): int(item.file_size or 0) for item in items}
         if there[folder].get(name) != file.stat().st_size:
-            client.log_artifact(run_id, str(file), folder or None)
+            with patient():
+                client.log_artifact(run_id, str(file), folder or None)
 
 
 def has(client: MlflowClient, run_id: str, path: str) -> bool:
@@ -122,7 +124,7 @@ def download(client: MlflowClient, tracking_uri: str, version: ModelVersion, fol
     if not replace and (target.exists() or target.is_symlink()):
         raise ModelExistsError(f"{target} exists; pass exist_ok=True to replace it, or another target_dir.")
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".model-") as scratch:
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".model-") as scratch, patient():
         if path is not None and version.run_id:
             got = Path(client.download_artifacts(version.run_id, path, scratch))
         else:

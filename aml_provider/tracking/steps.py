@@ -12,6 +12,7 @@ from aml_provider.runs.layout import RunFolder, run_kind
 
 from . import names
 from .attempts import end_of, is_unused, next_run
+from .client import patient
 from .data import log_inputs, log_outputs
 from .details import log_usage, params_of, tags_of, upload_code, upload_log, usage_of
 from .hiding import Hiding
@@ -202,7 +203,8 @@ class StepProjector:
     def _upload(self, attempt: int) -> None:
         folder, run_id = self._attempt_folder(attempt), self.step.run_id
         if (folder / "artifacts").is_dir():
-            self.client.log_artifacts(run_id, str(folder / "artifacts"))
+            with patient():
+                self.client.log_artifacts(run_id, str(folder / "artifacts"))
         if (folder / "logs" / "std_log.txt").is_file():
             upload_log(self.client, run_id, folder / "logs" / "std_log.txt", Hiding.of(self.run_folder, self._record))
         facts = self._facts(attempt)
