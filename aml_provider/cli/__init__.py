@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 
 
@@ -13,4 +14,6 @@ def main() -> None:
 
     gc.freeze()
     gc.enable()
+    # At its end the interpreter would look once more through all that the process is about to drop.
+    atexit.register(gc.freeze)
     run_app()

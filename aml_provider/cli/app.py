@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -82,10 +85,26 @@ def plan(
     as_json: AsJson = False,
 ) -> None:
     """Say for every step of FILE whether it would run or be reused, and why, running nothing."""
-    from aml_provider.cli.plan import print_plans
+    with _without_plugins():
+        from aml_provider.cli.plan import print_plans
     from aml_provider.submission.overrides import Overrides
 
     print_plans(file, Overrides(_values(parameter), None, regenerate, tuple(assume_unchanged or ())), as_json)
+
+
+@contextmanager
+def _without_plugins() -> Iterator[None]:
+    """Nothing of ours needs pydantic's plugins; a search for them reads what each installed package says of itself."""
+    name = "PYDANTIC_DISABLE_PLUGINS"
+    before = os.environ.get(name)
+    os.environ[name] = "__all__"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
 
 
 @app.command()

@@ -7,17 +7,19 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aml_provider.cli.inspect import collect
 from aml_provider.cli.table import print_table
-from aml_provider.reuse.explain import Difference, nearest
 from aml_provider.reuse.plan import Decision, Options, Plan, Planner, Verdict
 from aml_provider.runs.binding import PipelineBinding, StepRun
 from aml_provider.spec.errors import PipelineError
 from aml_provider.spec.models import PipelineSpec, Step
 from aml_provider.storage.digest_cache import DigestCache
 from aml_provider.submission.overrides import Overrides, apply_overrides, overriding
+
+if TYPE_CHECKING:
+    from aml_provider.reuse.explain import Difference
 
 COLORS = {"reuse": "green", "run": "yellow", "depends": "cyan"}
 # Of what has changed, so much is shown; `aml explain` tells the rest.
@@ -55,6 +57,8 @@ class Planned:
         fingerprint, index = decision.fingerprint, self.planner.index
         if decision.verdict is not Verdict.RUN or fingerprint is None or index.read(fingerprint.key) is not None:
             return None
+        from aml_provider.reuse.explain import nearest
+
         return nearest(fingerprint, decision.step.name, index)
 
     def assuming(self, names: Sequence[str]) -> Planned:

@@ -7,6 +7,7 @@ import os
 import pty
 import re
 import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,28 @@ def test_when_nothing_has_changed_everything_is_reused(aml: Aml, project: Path) 
     assert tree(project) == before
 
 
+def test_no_more_is_imported_than_a_plan_needs(project: Path) -> None:
+    needless = {
+        *("airflow", "asyncio", "docker", "fsspec", "httpx", "kubernetes", "mlflow", "pandas", "requests", "rich"),
+        *("ssl", "sqlalchemy", "aml_provider.execution", "aml_provider.operators", "aml_provider.reuse.claims"),
+        # Only a step that runs has differences.
+        "aml_provider.reuse.explain",
+    }
+    code = """if True:
+        import sys
+        from aml_provider.cli.app import app
+        app(standalone_mode=False)
+        print(*sys.modules, sep="\\n")
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", code, "plan", "pipeline.py"], cwd=project, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    imported = set(done.stdout.splitlines())
+    assert "aml_provider.reuse.plan" in imported
+    assert needless & imported == set()
+
+
 def test_the_json_has_one_form_for_every_step(aml: Aml, project: Path) -> None:
     steps = planned(aml(project, "plan", "pipeline.py", "--json"))
     for step in steps.values():
@@ -95,7 +118,7 @@ def test_before_the_first_run_nothing_can_be_reused(aml: Aml, tmp_path: Path) ->
     project = reused.new_project(tmp_path)
     said = aml(project, "plan", "pipeline.py")
     assert "prep    run      not computed before\n" in said.out
-    assert "train   depends  depends on what 'prep' will write; if that is as before, reused\n" in said.out
+    assert "train   depends  depends on what 'prep' will write; reused if that and all else are as before\n" in said.out
     assert said.out.endswith("\n0 of 4 steps reused; 2 run, 2 depend\n")
     # Not even a place for results is made.
     assert not (project / ".aml/datastores/workspaceblobstore/.aml").exists()
@@ -258,7 +281,7 @@ def test_on_a_terminal_long_reasons_are_folded_and_whole(project: Path) -> None:
     lines = re.sub(r"\x1b\[[0-9;]*m", "", shown.decode().replace("\r", "")).splitlines()
     assert max(len(line) for line in lines) <= 60
     words = " ".join(" ".join(lines).split())
-    assert "depends on what 'train' will write; if that is as before, reused" in words
+    assert "depends on what 'train' will write; reused if that and all else are as before" in words
 
 
 def test_what_a_reader_should_know_is_noted(aml: Aml, project: Path) -> None:
