@@ -87,7 +87,7 @@ class KubernetesStepOperator(StepTask, CarriedPod, KubernetesPodOperator):
         with self.translated_errors(run, context), self._cluster_errors(run):
             attempt = run.folder.attempt(int(str(context["task_state_store"].get(ATTEMPT_KEY))))
             self._label(run, attempt.number)
-            self.carried = (run, attempt) if run.is_carried else None
+            self.followed = (run, attempt)
             with self.holding(self.held_lease(run, attempt)):
                 self._until_end(lambda: self._come_back(context, event))
                 self._conclude(run, attempt, context)

@@ -38,9 +38,14 @@ _log = logging.getLogger(__name__)
 class CarriedPod(KubernetesPodOperator):
     """Mixed into the operator of steps; does nothing for those whose pods see the run's folder."""
 
-    #: What is followed, if its files are carried.
-    carried: tuple[StepRun, AttemptFolder] | None = None
+    #: What is followed.
+    followed: tuple[StepRun, AttemptFolder] | None = None
     _sent: Sent | None = None
+
+    @property
+    def carried(self) -> tuple[StepRun, AttemptFolder] | None:
+        """What is followed, if its files are carried."""
+        return self.followed if self.followed is not None and self.followed[0].is_carried else None
 
     def send(self, run: StepRun, prepared: PreparedAttempt) -> None:
         """Put a prepared attempt where its pod finds it.
@@ -97,7 +102,7 @@ class CarriedPod(KubernetesPodOperator):
     @contextmanager
     def kept_fresh(self, run: StepRun, attempt: AttemptFolder) -> Iterator[None]:
         """While a pod is followed: see what its script reports, and renew its addresses."""
-        self.carried = (run, attempt) if run.is_carried else None
+        self.followed = (run, attempt)
         if self.carried is None or self.deferrable:
             yield
             return
@@ -145,11 +150,18 @@ class CarriedPod(KubernetesPodOperator):
         super().await_pod_start(pod)
 
     def defer(self, *, trigger: BaseTrigger, **kwargs: Any) -> NoReturn:
-        """Wait in the triggerer; for a pod that shares no volume with it, in a way of our own."""
-        if self.carried is not None and isinstance(trigger, KubernetesPodTrigger):
-            from aml_provider.triggers.staged_pod import StagedPodTrigger
+        """Wait in the triggerer, which follows what the step reports, or says for a carried one that it lives."""
+        if self.followed is not None and isinstance(trigger, KubernetesPodTrigger):
+            run, attempt = self.followed
+            if run.is_carried:
+                from aml_provider.triggers.staged_pod import StagedPodTrigger
 
-            trigger = StagedPodTrigger.of(trigger, str(self.carried[1].heartbeat), RENEW_SECONDS)
+                trigger = StagedPodTrigger.of(trigger, str(attempt.heartbeat), RENEW_SECONDS)
+            else:
+                from aml_provider.triggers.step_pod import StepPodTrigger
+
+                uri = run.binding.workspace.tracking_uri
+                trigger = StepPodTrigger.of(trigger, attempt.events, run.run_folder.path, uri)
         super().defer(trigger=trigger, **kwargs)
 
 

@@ -1,0 +1,92 @@
+"""Waiting for a step's pod, and telling MLflow meanwhile what its script reports."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from airflow.providers.cncf.kubernetes.triggers.pod import KubernetesPodTrigger
+from airflow.triggers.base import TriggerEvent
+
+from aml_provider.tracking.errors import TrackingBusyError, TrackingError
+from aml_provider.tracking.recorder import project
+
+INTERVAL_SECONDS = 1.0
+LONGEST_PAUSE_SECONDS = 60.0
+# One for all pods of this triggerer: MLflow is told of one run at a time, and no wait for it fills other threads.
+_sending = ThreadPoolExecutor(1, thread_name_prefix="aml-mlflow")
+_log = logging.getLogger(__name__)
+
+
+class StepPodTrigger(KubernetesPodTrigger):
+    """Airflow's, which also sends to MLflow what the step reports, about once a second.
+
+    A triggerer that does not see the run's folder sends nothing; the worker that comes back does.
+
+    :param journal: the file to which the attempt's script reports.
+    :param run_folder: the pipeline run's folder.
+    """
+
+    def __init__(self, *, journal: str, run_folder: str, tracking_uri: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.journal = journal
+        self.run_folder = run_folder
+        self.tracking_uri = tracking_uri
+
+    @classmethod
+    def of(cls, trigger: KubernetesPodTrigger, journal: Path, run_folder: Path, tracking_uri: str) -> StepPodTrigger:
+        """One like Airflow's own."""
+        _, arguments = trigger.serialize()
+        own = {"journal": str(journal), "run_folder": str(run_folder), "tracking_uri": tracking_uri}
+        return cls(**own, **arguments)
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """How another process makes the same trigger."""
+        _, arguments = super().serialize()
+        own = {"journal": self.journal, "run_folder": self.run_folder, "tracking_uri": self.tracking_uri}
+        return f"{type(self).__module__}.{type(self).__qualname__}", {**arguments, **own}
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Wait, and yield the one event."""
+        telling = asyncio.ensure_future(self._tell())
+        try:
+            async for event in super().run():
+                yield event
+        finally:
+            telling.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await telling
+
+    async def _tell(self) -> None:
+        """Send the journal as it grows. What goes wrong is said once; what is missed, the worker sends at the end."""
+        sent, pause, said = 0, INTERVAL_SECONDS, ""
+        while True:
+            await asyncio.sleep(pause)
+            size = await asyncio.to_thread(_size, self.journal)
+            if size == sent:
+                continue
+            try:
+                await asyncio.get_running_loop().run_in_executor(_sending, self._send)
+                sent, pause = size, INTERVAL_SECONDS
+            except TrackingBusyError:
+                continue
+            except (TrackingError, OSError) as error:
+                pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+                if str(error) != said:
+                    _log.warning("%s", error)
+                said = str(error)
+
+    def _send(self) -> None:
+        project(Path(self.run_folder), tracking_uri=self.tracking_uri)
+
+
+def _size(journal: str) -> int:
+    try:
+        return Path(journal).stat().st_size
+    except OSError:
+        return 0
