@@ -97,7 +97,7 @@ def end_of(run_folder: Path, task_id: str, attempt: int) -> dict[str, Any]:
     """The result of an attempt that another has followed; where it left none, that it failed."""
     step = RunFolder(run_folder).step(task_id)
     result = step.result() or {}
-    own = result if result.get("attempt") == attempt else {}
+    own = result if result.get("attempt") == attempt and not result.get("reused") else {}
     return {
         **own,
         "state": own.get("state") if own.get("state") == "Finished" else "Failed",

@@ -66,10 +66,13 @@ class StepProjector:
             marked; else the step's own result decides.
         """
         attempts = self._attempts()
+        result = self._result(attempts[-1] if attempts else 0)
+        if attempts and (result or {}).get("reused") and not self._finished(attempts[-1]):
+            # They came to nothing, and the try after them has found an earlier result.
+            attempts.append(attempts[-1] + 1)
         self.turn_over(attempts)
         self._send_outside()
         latest = attempts[-1] if attempts else 0
-        result = self._result(latest)
         status = self._final_status(result, final_state)
         if status is None and attempts and self.step.done == latest:
             # Airflow has said how this attempt ended. The worker that was stopped, looking a last time, knows less.
@@ -82,6 +85,9 @@ class StepProjector:
             self._send_journal(latest)
         if status is not None:
             self._end(latest, status, result, final_state)
+
+    def _finished(self, attempt: int) -> bool:
+        return self.step.done == attempt and self.step.status == "FINISHED"
 
     def turn_over(self, attempts: list[int]) -> None:
         """Give an attempt that is not the step's first a run of its own; the run of the one before ends as it did."""

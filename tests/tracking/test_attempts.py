@@ -108,6 +108,34 @@ def test_a_reused_step_that_is_cleared_keeps_the_reused_result(folder: RunFolder
     assert "aml.reused" not in second.data.tags
 
 
+def test_a_retry_that_finds_an_earlier_result(folder: RunFolder, store: Store) -> None:
+    folder.describe("train")
+    open_run(folder.path, folder.uri)
+    folder.attempt("train", 1)
+    folder.log("train", scalar("loss", 3))
+    reconcile(folder.path)
+    # The worker dies, and another run computes the same.
+    folder.result("train", attempt=1, reused={"how": "fingerprint", "fingerprint": "f"}, metrics={"loss": 5})
+    for _ in range(2):
+        close_run(folder.path, "Finished", {"train": "skipped"})
+        first, second = attempts(store, "train")
+        assert [first.info.status, second.info.status] == ["FAILED", "FINISHED"]
+        assert [first.data.metrics, second.data.metrics] == [{"loss": 3.0}, {"loss": 5.0}]
+        assert "aml.reused" not in first.data.tags
+
+
+def test_a_step_whose_own_result_is_reused_again_has_no_other_run(folder: RunFolder, store: Store) -> None:
+    folder.describe("train")
+    open_run(folder.path, folder.uri)
+    folder.attempt("train", 1)
+    folder.result("train")
+    reconcile(folder.path)
+    # Somebody has cleared the whole run.
+    folder.result("train", attempt=1, reused={"how": "fingerprint", "fingerprint": "f"}, metrics={})
+    close_run(folder.path, "Finished", {"train": "skipped"})
+    assert store.step("train").info.status == "FINISHED"
+
+
 def test_a_retrys_own_mlflow_calls_land_in_its_own_run(folder: RunFolder, store: Store) -> None:
     folder.describe("train")
     open_run(folder.path, folder.uri)
