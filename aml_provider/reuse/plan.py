@@ -124,9 +124,9 @@ class Planner:
         more = f" and {len(running) - 3} more" if len(running) > 3 else ""
         # A step that only comes after another may read, by a path of its own, what that writes.
         reads = {s.source.step for s in step.inputs if isinstance(s.source, StepOutputSource)}
-        why = f"comes after {names}{more}; if what it reads is as before, reused"
+        why = f"comes after {names}{more}; reused if all that counts is as before"
         if reads & set(running):
-            why = f"depends on what {names}{more} will write; if that is as before, reused"
+            why = f"depends on what {names}{more} will write; reused if that and all else are as before"
         return Decision(step, Verdict.DEPENDS, why)
 
     @cached_property

@@ -68,7 +68,10 @@ def test_a_step_behind_one_that_runs_is_told_by_what_would_be_if_that_changed_no
     (project / "shared/train.py").write_text("print('trained differently')\n")
     said = aml(project, "explain", "pipeline.py", "train")
     assert said.out.splitlines()[:2] == [
-        "step 'train' of experiment 'houses': depends: depends on what 'prep' will write; if that is as before, reused",
+        (
+            "step 'train' of experiment 'houses': depends: depends on what 'prep' will write; "
+            "reused if that and all else are as before"
+        ),
         "if 'prep' should write what was written last time, it runs all the same",
     ]
     assert told(said) == ["code train.py: # -> #"]

@@ -279,8 +279,8 @@ def test_a_comment_in_the_first_script_runs_the_first_step_only(computed: Houses
     assert verdicts(plan) == ["run", "depends", "depends"]
     assert reasons(plan) == [
         "not computed before",
-        "depends on what 'prep' will write; if that is as before, reused",
-        "depends on what 'train' will write; if that is as before, reused",
+        "depends on what 'prep' will write; reused if that and all else are as before",
+        "depends on what 'train' will write; reused if that and all else are as before",
     ]
     ran = computed.run()
     assert (ran.computed, ran.reused) == (["prep"], {"train": "start", "report": "start"})
@@ -353,7 +353,7 @@ def test_a_step_that_waits_for_many_names_three(houses: Houses) -> None:
 
     plan = houses.project.plan(houses.project.build(steps))
     (last,) = plan.of(Verdict.DEPENDS)
-    assert last.reason == "comes after 's0', 's1', 's2' and 2 more; if what it reads is as before, reused"
+    assert last.reason == "comes after 's0', 's1', 's2' and 2 more; reused if all that counts is as before"
 
 
 def test_a_step_that_only_waits_for_another_is_reused_when_that_has_run(houses: Houses) -> None:
