@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import names
 from .client import mlflow_client
+from .details import SNAPSHOT, SYSTEM
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -18,8 +19,8 @@ _PAGE = 1000
 KIND_TAG = "aml.kind"
 _CHILD_TAG = "aml.child_run_id"
 # What the tracking code leaves in a run's artifacts for the eyes of MLflow's users.
-_OURS = ("metrics.json", "reused_steps.json")
-_OUR_FOLDERS = ("metrics/", "logs/std_log.txt")
+_OURS = ("metrics.json", "reused_steps.json", "environment.json", f"{SNAPSHOT}.json")
+_OUR_FOLDERS = ("metrics/", "logs/std_log.txt", f"{SNAPSHOT}/")
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ def reported(client: MlflowClient, run: Run, child: str | None = None) -> Iterat
             yield {"type": "description", "value": value, "child": child}
         elif not key.startswith(("aml.", "mlflow.")):
             yield {"type": "tag", "key": key, "value": value, "child": child}
-    for key in run.data.metrics:
+    for key in (key for key in run.data.metrics if not key.startswith(SYSTEM)):
         for point in client.get_metric_history(run.info.run_id, key):
             metric = {"kind": "scalar", "name": key, "value": point.value, "step": point.step}
             yield {"type": "metric", **metric, "child": child, "time": point.timestamp / 1000}
