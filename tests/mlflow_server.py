@@ -12,18 +12,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-_STARTS = 300
+# Minutes, where much else runs.
+_STARTS = 1500
 
 
 @contextmanager
-def serving(uri: str, folder: Path) -> Iterator[str]:
+def serving(uri: str, folder: Path, port: int | None = None) -> Iterator[str]:
     """The address of a server on this store.
 
     :param folder: where it keeps artifacts and its log.
+    :param port: default: a free one.
     """
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = port or free_port()
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri, "--host", "127.0.0.1"]
     command += ["--port", str(port), "--workers", "1", "--artifacts-destination", str(folder / "served")]
     address = f"http://127.0.0.1:{port}"
@@ -35,6 +35,12 @@ def serving(uri: str, folder: Path) -> Iterator[str]:
         finally:
             os.killpg(server.pid, signal.SIGKILL)
             server.wait()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def _wait(server: subprocess.Popen[bytes], address: str, log: Path) -> None:
