@@ -16,6 +16,7 @@ from aml_provider.operators.transfer import DataTransferOperator
 from aml_provider.spec.errors import PipelineError
 from tests import stores
 from tests.dag_runs import Airflow
+from tests.databases import CONNECTION, PASSWORD, made_warehouse
 
 pytestmark = pytest.mark.airflow
 
@@ -42,6 +43,7 @@ def airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Airflow]:
     with pytest.MonkeyPatch.context() as patch:
         if (stores.HOME / "stores.env").is_file():
             stores.set_connection(patch, "my_s3", stores.connection("s3"))
+            stores.set_connection(patch, "warehouse", CONNECTION)
             stores.set_connection(patch, "spoiled_s3", stores.connection("s3", password=None, login=None))
         started = Airflow(tmp_path_factory.mktemp("airflow") / "home")
     yield started
@@ -190,6 +192,33 @@ def test_credentials_that_are_missing_are_told(
     assert set(ended.states.values()) == {"failed"}
     assert "nobody" in ended.said
     assert "there-is-no-such-bucket" in ended.said
+
+
+@pytest.mark.stores
+def test_the_answer_to_a_query_is_moved_and_what_is_wrong_with_one_is_told(
+    airflow: Airflow, project: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with made_warehouse(monkeypatch) as warehouse:
+        warehouse.run("CREATE TABLE MYSCHEMA.sales (day text, amount numeric(8, 2))")
+        warehouse.run("INSERT INTO MYSCHEMA.sales VALUES ('monday', 1.50), ('monday', NULL), ('tuesday', 3)")
+        asked = f"SELECT * FROM {warehouse.schema}.sales WHERE day = '{{{{ params.day }}}}' ORDER BY amount"
+        file = project(
+            f'Move(task_id="sales", source="warehouse:", query="{asked}",',
+            '     destination="lake:out/{{ params.day }}.csv")',
+            f'Move(task_id="wrong", source="warehouse:", query="SELECT * FROM {warehouse.schema}.sale",',
+            '     destination="lake:out/none.csv")',
+            'Move(task_id="files", source="lake:", query="SELECT 1", destination="lake:out/none.csv")',
+            more=f"  warehouse: {{url: '{warehouse.config.url}', conn_id: warehouse}}",
+        )
+        ended = airflow.run(file)
+    assert ended.states == {"sales": "success", "wrong": "failed", "files": "failed"}, ended.said
+    assert (file.parent / "lake/out/monday.csv").read_text() == '"day","amount"\n"monday",1.50\n"monday",\n'
+    assert (ended.xcoms["sales"]["files"], ended.xcoms["sales"]["rows"]) == (1, 2)
+    assert "there is no such table" in ended.said
+    assert "datastore 'lake'" in ended.said
+    assert "holds files and cannot be queried" in ended.said
+    assert not (file.parent / "lake/out/none.csv").exists()
+    assert PASSWORD not in ended.said + json.dumps(ended.xcoms)
 
 
 # --- steps ----------------------------------------------------------------------------------------------------------

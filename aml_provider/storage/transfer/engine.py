@@ -70,8 +70,9 @@ def transfer(
     finally:
         if journal is not None:
             journal.close([job.target for job in selection.jobs] if complete else None)
-    if selection.folders and not way.destination.keeps_folders:
-        summary.notes.append(f"{len(selection.folders)} empty folders, which the destination cannot keep")
+    empty = len(selection.folders) or int(selection.nothing)
+    if empty and not way.destination.keeps_folders:
+        summary.notes.append(f"{empty:,} empty folders, which the destination cannot keep")
     summary.seconds = round(time.monotonic() - started, 3)
     say(f"{source} -> {destination}: {told(summary)}")
     return summary

@@ -111,7 +111,7 @@ def told(summary: Summary) -> str:
         text += f"; {amount(summary.resumed_bytes)} had arrived in an earlier try"
     if summary.removed:
         text += f"; {summary.removed:,} files were removed"
-    return text
+    return text + "".join(f"; left out: {note}" for note in summary.notes)
 
 
 def amount(count: int) -> str:

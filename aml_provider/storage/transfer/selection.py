@@ -38,6 +38,11 @@ class Selection:
             self.others = sorted(path for path in there if path not in targets and self._wanted.has(path))
 
     @property
+    def nothing(self) -> bool:
+        """Whether the source is an empty folder itself."""
+        return not self.jobs and not self.folders and self._wanted.everything
+
+    @property
     def size(self) -> int | None:
         """Bytes of all files together; ``None`` when a store does not say."""
         sizes = [job.entry.size for job in self.jobs]
@@ -123,6 +128,11 @@ class _Patterns:
     def all_folders(self) -> bool:
         """Whether empty folders are wanted: with ``include`` only files are."""
         return self._include is None
+
+    @property
+    def everything(self) -> bool:
+        """Whether all files are wanted."""
+        return self._include is None and self._exclude is None
 
     def has(self, path: str) -> bool:
         """Whether a file is wanted."""

@@ -109,6 +109,17 @@ def test_an_object_store_says_which_folders_it_cannot_keep(source: stores.Place,
     assert summary.notes == ["1 empty folders, which the destination cannot keep"]
 
 
+@pytest.mark.stores
+def test_who_reads_the_log_learns_of_empty_folders_that_cannot_be_kept(source: stores.Place, make: Make) -> None:
+    assert source.inside is not None
+    (source.inside / "empty").mkdir()
+    said: list[str] = []
+    end = make("s3")
+    for folder in ("", "empty"):
+        transfer(Place(source.store, folder), Place(end.store, "x"), say=said.append)
+        assert said[-1].endswith("; left out: 1 empty folders, which the destination cannot keep")
+
+
 def test_our_own_bookkeeping_and_unfinished_files_are_no_data(
     source: stores.Place, other: stores.Place, move: Move
 ) -> None:

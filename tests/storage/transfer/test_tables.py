@@ -9,7 +9,6 @@ import sqlite3
 import subprocess
 import sys
 import time
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,12 +18,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from aml_provider.storage.faults import DatastoreError
-from aml_provider.storage.sql import database_for
 from aml_provider.storage.transfer import Options, Overwrite, Place, TransferError, place_for, transfer
 from aml_provider.workspace.model import DatastoreConfig
-from tests.stores import EVERYTHING, addresses, set_connection
+from tests.databases import PASSWORD, Warehouse, made_warehouse
+from tests.stores import EVERYTHING
 
-PASSWORD = "sesame-open-7"
 EVERY_KIND = """
     SELECT i::bigint AS id, (-i)::int AS n, i::smallint AS s, 'näme ' || i AS name, (i / 3.0)::float8 AS x,
            (i / 7.0)::numeric(12, 4) AS price, ('12345678901234567890.' || lpad(i::text, 3, '0'))::numeric AS loose,
@@ -37,39 +35,10 @@ EVERY_KIND = """
 """
 
 
-class Warehouse:
-    """A fresh schema in the test-bed's PostgreSQL."""
-
-    def __init__(self) -> None:
-        self.schema = f"aml_{uuid.uuid4().hex[:10]}"
-        url = addresses()["POSTGRES_URL"].replace("postgres@", "")
-        self.config = DatastoreConfig(url=url, conn_id="warehouse")
-        self._database = database_for(self.config, "warehouse")
-
-    def run(self, statement: str) -> list[Any]:
-        with self._database.connected("testing") as connection:
-            statement = statement.replace("MYSCHEMA", self.schema)
-            result = connection.exec_driver_sql(statement, execution_options={"no_parameters": True})
-            rows = [tuple(row) for row in result] if result.returns_rows else []
-            connection.commit()
-            return rows
-
-    def place(self, table: str = "", query: str | None = None) -> Any:
-        path = f"{self.schema}.{table}" if table else ""
-        return place_for(self.config, "warehouse", path, query and query.replace("MYSCHEMA", self.schema))
-
-    def tables(self) -> list[str]:
-        rows = self.run("SELECT table_name FROM information_schema.tables WHERE table_schema = 'MYSCHEMA' ORDER BY 1")
-        return [name for (name,) in rows]
-
-
 @pytest.fixture
 def warehouse(monkeypatch: pytest.MonkeyPatch) -> Iterator[Warehouse]:
-    set_connection(monkeypatch, "warehouse", {"conn_type": "postgres", "login": "postgres", "password": PASSWORD})
-    made = Warehouse()
-    made.run("CREATE SCHEMA MYSCHEMA")
-    yield made
-    made.run("DROP SCHEMA MYSCHEMA CASCADE")
+    with made_warehouse(monkeypatch) as made:
+        yield made
 
 
 @pytest.fixture
