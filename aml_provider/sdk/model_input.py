@@ -168,13 +168,16 @@ def check_files(model_path: Any, child_paths: Sequence[str] | None, name: str) -
             f"{looked_in(model_path, source)}."
         )
     if child_paths:
-        return name, {f"{name}/{child}": place / child for child in (_child(place, child) for child in child_paths)}
-    arcname = os.path.basename(os.path.abspath(place))
-    if not place.is_dir():
-        return arcname, {arcname: place}
-    files = files_of(place, arcname)
+        arcname = name
+        files = {f"{name}/{child}": place / child for child in (_child(place, child) for child in child_paths)}
+    else:
+        arcname = os.path.basename(os.path.abspath(place))
+        files = files_of(place, arcname) if place.is_dir() else {arcname: place}
     if not files:
         raise WebserviceException(f"Model.register: the folder {os.fspath(model_path)!r} has no files.")
+    for file in files.values():
+        if not os.access(file, os.R_OK):
+            raise WebserviceException(f"Model.register: {file} may not be read by this user.")
     return arcname, files
 
 

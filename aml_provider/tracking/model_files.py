@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import posixpath
-import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -32,8 +31,8 @@ class ModelFileNameError(AmlError):
     """A file that MLflow could not give back."""
 
 
-class ModelExistsError(AmlError):
-    """Where a model is to be downloaded to there is something."""
+class ModelPlaceError(AmlError):
+    """A model cannot be put where it is to be downloaded to."""
 
 
 @contextmanager
@@ -116,25 +115,41 @@ def download(client: MlflowClient, tracking_uri: str, version: ModelVersion, fol
     """Copy a version's file or folder into a folder, as a whole or not at all.
 
     :param replace: whether files that are there may be replaced; other files stay.
-    :raises ModelExistsError: something is there.
+    :raises ModelPlaceError: something is there, or nothing can be written there.
     :return: the file or folder.
     """
     path = version.tags.get(model_tags.PATH)
     target = folder / posixpath.basename(path or version.name)
     if not replace and (target.exists() or target.is_symlink()):
-        raise ModelExistsError(f"{target} exists; pass exist_ok=True to replace it, or another target_dir.")
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".model-") as scratch, patient():
-        if path is not None and version.run_id:
-            got = Path(client.download_artifacts(version.run_id, path, scratch))
-        else:
-            from mlflow.artifacts import download_artifacts
-
-            uri = client.get_model_version_download_uri(version.name, str(version.version))
-            inner = os.path.join(scratch, "files")
-            got = Path(download_artifacts(artifact_uri=uri, dst_path=inner, tracking_uri=tracking_uri))
-        _place(got, target)
+        raise ModelPlaceError(f"{target} exists; pass exist_ok=True to replace it, or another target_dir.")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        scratch = tempfile.TemporaryDirectory(dir=folder, prefix=".model-")
+    except OSError as error:
+        raise ModelPlaceError(f"The model cannot be written to {folder}: {error.strerror}.") from error
+    with scratch as place:
+        got = _fetch(client, tracking_uri, version, path, os.path.join(place, "files"))
+        if target.exists() and target.is_dir() != got.is_dir():
+            kinds = ("a file", "a folder")
+            raise ModelPlaceError(
+                f"{target} is {kinds[target.is_dir()]} and the model {kinds[got.is_dir()]}; pass another target_dir."
+            )
+        try:
+            _place(got, target)
+        except OSError as error:
+            raise ModelPlaceError(f"The model cannot be written to {target}: {error.strerror}.") from error
     return target
+
+
+def _fetch(client: MlflowClient, tracking_uri: str, version: ModelVersion, path: str | None, folder: str) -> Path:
+    os.mkdir(folder)
+    with patient():
+        if path is not None and version.run_id:
+            return Path(client.download_artifacts(version.run_id, path, folder))
+        from mlflow.artifacts import download_artifacts
+
+        uri = client.get_model_version_download_uri(version.name, str(version.version))
+        return Path(download_artifacts(artifact_uri=uri, dst_path=folder, tracking_uri=tracking_uri))
 
 
 def _place(source: Path, target: Path) -> None:
@@ -147,4 +162,3 @@ def _place(source: Path, target: Path) -> None:
             place.mkdir(parents=True, exist_ok=True)
         else:
             os.replace(inner, place)
-    shutil.rmtree(source)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from aml_provider.runs.models import ModelFacts
 
@@ -22,6 +22,7 @@ _PLAIN = (
     *("sample_input", "sample_output"),
 )
 _RESERVED = ("aml.", "mlflow.")
+T = TypeVar("T")
 
 
 def to_tags(facts: ModelFacts, known: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -63,14 +64,26 @@ def from_tags(tags: Mapping[str, str], registered_name: str, description: str | 
         tags=own,
         properties=properties,
         description=description or None,
-        datasets=tuple((str(purpose), str(dataset)) for purpose, dataset in json.loads(tags.get(_DATASETS, "[]"))),
+        datasets=tuple(
+            (str(pair[0]), str(pair[1]))
+            for pair in _parsed(tags, _DATASETS, list)
+            if isinstance(pair, list) and len(pair) == 2
+        ),
         **plain,
     )
 
 
 def _names_in(tags: Mapping[str, str]) -> dict[str, str]:
-    found: dict[str, str] = json.loads(tags.get(_NAMES, "{}"))
-    return found
+    return {key: str(name) for key, name in _parsed(tags, _NAMES, dict).items()}
+
+
+def _parsed(tags: Mapping[str, str], key: str, kind: type[T]) -> T:
+    """What a tag of ours holds; in MLflow's pages anybody can change it to anything."""
+    try:
+        value = json.loads(tags.get(key, "null"))
+    except ValueError:
+        return kind()
+    return value if isinstance(value, kind) else kind()
 
 
 def _full(name: str, is_property: bool) -> str:

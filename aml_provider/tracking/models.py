@@ -169,6 +169,7 @@ def _search(client: MlflowClient, wanted: str) -> Iterator[Registered]:
 def _registered_name(client: MlflowClient, name: str) -> str:
     """The name in the registry; it is made known there."""
     from mlflow.exceptions import MlflowException
+    from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 
     for candidate in names.model_names(name):
         try:
@@ -179,7 +180,10 @@ def _registered_name(client: MlflowClient, name: str) -> str:
                 raise
         if client.get_registered_model(candidate).tags.get(model_tags.NAME, candidate) == name:
             return candidate
-    raise AmlError(f"Model {name!r} cannot be registered: MLflow has models of other names under {candidate!r}.")
+    raise MlflowException(
+        f"model {name!r} cannot be registered, because it has models of other names as {candidate!r}",
+        INVALID_PARAMETER_VALUE,
+    )
 
 
 def _version(known: Registered) -> ModelVersion:

@@ -79,6 +79,16 @@ def test_keys_that_mlflow_does_not_take(lab: Lab) -> None:
     assert again.run_id is None
 
 
+def test_tags_that_somebody_has_spoilt_in_mlflow_do_no_harm(lab: Lab) -> None:
+    lab.register(tags={"a%": "b"})
+    for key, value in (("aml.names", "}"), ("aml.datasets", '{"a": 1}'), ("aml.model_name", "digits")):
+        lab.mlflow.set_model_version_tag("digits", "1", key, value)
+    (model,) = Model.list(lab.ws)
+    assert (model.tags, model.datasets) == ({"a_": "b"}, {})
+    model.add_tags({"c": "d"})
+    assert Model(lab.ws, "digits").tags == {"a_": "b", "c": "d"}
+
+
 def test_models_that_mlflow_has_itself(lab: Lab) -> None:
     experiment = lab.mlflow.create_experiment("e", (lab.folder / "artifacts").as_uri())
     run = lab.mlflow.create_run(experiment)
@@ -141,6 +151,20 @@ def test_a_download_replaces_nothing_unless_it_may(lab: Lab) -> None:
     assert (target / "net/a.txt").read_text() == "from the registry"
     assert (target / "net/b.txt").read_text() == "mine, too"
     assert [p.name for p in target.iterdir()] == ["net"]
+
+
+def test_a_download_goes_nowhere_where_it_cannot_be(lab: Lab) -> None:
+    model = lab.register()
+    lab.file("in the way")
+    lab.file("out/model.pkl/inner", "mine")
+    for target, sentence in (
+        ("in the way", "The model cannot be written to in the way: "),
+        ("out", "out/model.pkl is a folder and the model a file; pass another target_dir"),
+    ):
+        with pytest.raises(WebserviceException, match=sentence):
+            model.download(target, exist_ok=True)
+    assert (lab.folder / "out/model.pkl/inner").read_text() == "mine"
+    assert [p.name for p in (lab.folder / "out").iterdir()] == ["model.pkl"]
 
 
 def test_a_model_on_this_machine_needs_no_workspace(lab: Lab) -> None:
