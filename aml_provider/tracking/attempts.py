@@ -95,12 +95,15 @@ def is_own_run(step: StepLedger, attempt: int, earlier: list[int]) -> bool:
 
 def end_of(run_folder: Path, task_id: str, attempt: int) -> dict[str, Any]:
     """The result of an attempt that another has followed; where it left none, that it failed."""
+    from .steps import mlflow_status
+
     step = RunFolder(run_folder).step(task_id)
     result = step.result() or {}
     own = result if result.get("attempt") == attempt and not result.get("reused") else {}
+    ended = mlflow_status(str(own.get("state"))) is not None
     return {
         **own,
-        "state": own.get("state") if own.get("state") == "Finished" else "Failed",
-        "error": own.get("error") or (None if own.get("state") == "Finished" else _LOST),
+        "state": own["state"] if ended else "Failed",
+        "error": own.get("error") or (None if ended else _LOST),
         "ended": own.get("ended") or step.attempt(attempt).last_sign(),
     }

@@ -82,6 +82,20 @@ def test_a_step_that_succeeded_and_was_cleared(folder: RunFolder, store: Store) 
     assert store.parent().info.status == "KILLED"
 
 
+def test_a_step_that_was_stopped_and_runs_again(folder: RunFolder, store: Store) -> None:
+    folder.describe("train")
+    open_run(folder.path, folder.uri)
+    folder.attempt("train", 1)
+    reconcile(folder.path)
+    # A person clears the task while it runs, and MLflow hears of that late.
+    folder.result("train", "Canceled", error="stopped before it had ended")
+    folder.attempt("train", 2)
+    reconcile(folder.path)
+    first, second = attempts(store, "train")
+    assert [first.info.status, second.info.status] == ["KILLED", "RUNNING"]
+    assert first.data.tags["aml.error"] == "stopped before it had ended"
+
+
 def test_a_step_that_never_ran_uses_its_run_when_it_runs(folder: RunFolder, store: Store) -> None:
     folder.describe("train")
     open_run(folder.path, folder.uri)
