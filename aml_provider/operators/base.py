@@ -86,8 +86,8 @@ class StepTask(LineageTask):
         self._stop_after_failure(context)
         with self.translated_errors(run, context):
             lease = self._settle(run, context)
-            self._link(context)
             with self.holding(lease), Follower(run.run_folder.path, self.binding.workspace.tracking_uri):
+                self._link(context)
                 yield run
 
     def _link(self, context: Context) -> None:
