@@ -11,6 +11,7 @@ from pathlib import Path
 
 from aml_provider.runs.binding import StepRun
 from aml_provider.runs.errors import StepInterruptedError
+from aml_provider.storage.faults import DatastoreError
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 
@@ -35,6 +36,9 @@ def _sentence(run: StepRun, error: OSError) -> str:
         # Of all that could not be copied, the first.
         _, path, reason = error.args[0][0]
         full = any(f"[Errno {number}]" in reason for number in _FULL)
+    if isinstance(error, DatastoreError) and not full:
+        # It names its datastore, which may be another one than that of the run's files.
+        return f"step {run.step.name!r}: {str(error).rstrip('.')}. See to it and run the step again."
     place = os.fsdecode(path) if path and not isinstance(path, int) else ""
     datastore = _datastore(run, place)
     where = place if datastore is None else f"datastore {datastore!r}" + (f" ({place})" if place else "")

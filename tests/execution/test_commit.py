@@ -29,7 +29,9 @@ class Killed(BaseException):
 @pytest.fixture
 def make(tmp_path: Path) -> Callable[..., StepRun]:
     """A step run whose step has these outputs."""
-    (tmp_path / "workspace.yaml").write_text("name: lab\ncompute: {tiny: {memory: 512Mi, timeout_seconds: 9}}\n")
+    (tmp_path / "workspace.yaml").write_text(
+        "name: lab\ncompute: {tiny: {memory: 512Mi, timeout_seconds: 9}}\ndatastores: {web: {url: https://example.com/data}}\n"
+    )
 
     def step_run(*outputs: StepOutput) -> StepRun:
         step = Step(
@@ -200,3 +202,15 @@ def test_a_kernel_that_kills_the_runtime_too_is_memory_all_the_same(make: Callab
     run = make()
     with pytest.raises(StepFailedError, match="more memory than the limit of 512 MiB"):
         conclude(run, attempt_of(run), "its container ended with exit code 137", memory_ran_out=True)
+
+
+def test_a_datastore_that_refuses_an_output_is_the_one_that_is_named(make: Callable[..., StepRun]) -> None:
+    run = make(StepOutput(name="model", datastore="web", destination=OWN))
+    attempt = attempt_of(run, model__weights="1")
+    with pytest.raises(StepInterruptedError) as caught:
+        commit_success(run, attempt, REPORT)
+    said = str(caught.value)
+    assert said.startswith("step 'train it': datastore 'web' (https://example.com/data)")
+    assert said.endswith(". See to it and run the step again.")
+    assert ".." not in said
+    assert "workspaceblobstore" not in said
