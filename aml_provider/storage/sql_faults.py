@@ -53,6 +53,8 @@ _TEXTS = (
         Reason.UNREACHABLE,
     ),
 )
+# A connection that cannot be encrypted as asked; not one that was closed, which they tell likewise.
+_UNENCRYPTED = re.compile(r"not support SSL|SSL is required|certificate", re.IGNORECASE)
 _LATE = ("57014", "1969", "3024", "1317")
 
 
@@ -89,6 +91,12 @@ def _fault(origin: Origin, doing: str, error: BaseException, broken: bool) -> Da
         reason = Reason.UNREACHABLE
     if _code(error) in _LATE or "interrupted" in said:
         text = f"the database took too long while {doing}; ask for less, or allow more time"
+    elif reason in (Reason.UNREACHABLE, Reason.OTHER) and _UNENCRYPTED.search(said):
+        reason = Reason.OTHER
+        text = (
+            f"there is no encrypted connection: {said}; switch it on there, or correct sslmode and sslrootcert in the "
+            "extra of the Airflow connection (enforce_ssl where the datastore is registered)"
+        )
     elif reason is Reason.CREDENTIALS:
         text = (
             f"the database does not take the user and password of Airflow connection {origin.conn_id!r}; correct them "

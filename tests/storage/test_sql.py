@@ -49,6 +49,7 @@ def test_what_the_url_leaves_out_the_connection_says(monkeypatch: pytest.MonkeyP
         (None, {"login": "nobody"}, "does not take the user and password of Airflow connection 'warehouse'"),
         ("postgresql://127.0.0.1:5930/nowhere", {}, "database 'nowhere' does not exist"),
         ("postgresql://127.0.0.1:1/postgres", {}, "host 127.0.0.1:1 did not answer"),
+        (None, {"extra": {"sslmode": "require"}}, "server does not support SSL, but SSL was required; switch it on"),
         ("postgresql://127.0.0.1:5930", {}, "its url names no database"),
         (None, {"conn_type": "aws"}, "has the type 'aws', which does not fit; make it one of postgres"),
     ],
