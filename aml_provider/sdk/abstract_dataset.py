@@ -167,10 +167,15 @@ class AbstractDataset(PartOfV1, Verbs):
         """
         known = registry.versions(workspace, KIND, name)
         wanted = known[-1:] if version in ("latest", None) else [v for v in known if str(v[0]) == str(version)]
+        if not wanted and known:
+            raise UserErrorException(
+                f"Dataset.get_by_name: dataset {name!r} of workspace {workspace.name!r} has no version {version}; it "
+                f"has {', '.join(str(number) for number, _ in known)}."
+            )
         if not wanted:
             raise UserErrorException(
-                f"Dataset.get_by_name: workspace {workspace.name!r} has no dataset {name!r} version {version}; "
-                f"registered are {registry.names(workspace, KIND) or 'none'}. Register it with dataset.register."
+                f"Dataset.get_by_name: workspace {workspace.name!r} has no dataset {name!r}; registered are "
+                f"{registry.names(workspace, KIND) or 'none'}. Register it with dataset.register."
             )
         return restored(workspace, *wanted[0])
 

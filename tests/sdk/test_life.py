@@ -162,5 +162,7 @@ def test_registered_versions_stay(ws, project: Path) -> None:
     first = Dataset.get_by_name(fresh, "my data", version=1)
     assert (first.locations, first.tags) == (one.locations, {"a": "b"})
     assert list(fresh.datasets) == ["my data"]
+    with pytest.raises(UserErrorException, match=r"'my data' of workspace .* has no version 3; it has 1, 2\.$"):
+        Dataset.get_by_name(fresh, "my data", version=3)
     with pytest.raises(UserErrorException, match=r"no dataset 'other'.*\['my data'\]"):
         Dataset.get_by_name(fresh, "other")

@@ -279,7 +279,9 @@ class Source:
                 empty = parquet.schema_arrow.empty_table()
                 yield self._of_batch(empty if wanted is None else empty.select(wanted), file)
         except pa.ArrowInvalid as error:
-            raise TableError(f"file {file.path!r} is no Parquet file that can be read: {error}") from None
+            raise TableError(
+                f"file {file.path!r} is no Parquet file that can be read: {str(error).rstrip('.')}"
+            ) from None
 
     def _of_batch(self, table: Any, file: File) -> Any:
         import pandas as pd
