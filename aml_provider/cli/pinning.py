@@ -90,7 +90,7 @@ def _chosen(binding: PipelineBinding, step: Step, named: Record | None) -> Recor
                 if unfit is None:
                     return record
                 problem = problem or unfit
-    why = "there is none yet" if problem is None else f"of the latest one, {problem}"
+    why = "there is none yet" if problem is None else f"the latest one cannot be used: {problem}"
     raise AmlError(f"step {step.name!r} of experiment {experiment!r} has no result that could be pinned: {why}")
 
 

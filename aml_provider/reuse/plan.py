@@ -151,9 +151,10 @@ class Planner:
         return None
 
     def _assumed(self, step: Step) -> Decision:
-        problem = "nothing has been computed for it yet"
+        experiment = self._binding.spec.submit.experiment
+        problem = f"experiment {experiment!r} has computed nothing for it yet"
         for record in self.index.of_step(step.name):
-            if record.run.get("experiment") != self._binding.spec.submit.experiment or not _fits(step, record):
+            if record.run.get("experiment") != experiment or not _fits(step, record):
                 continue
             problem = self._problem_with(record) or ""
             if not problem:

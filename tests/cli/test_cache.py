@@ -210,7 +210,7 @@ def test_a_result_that_the_step_cannot_use_is_not_pinned(aml: Aml, project: Path
     is_a_sentence(pin("audit", "--latest"), "'audit' of experiment 'houses'", "there is none yet")
     place(project, train, "model").write_text("edited by hand")
     is_a_sentence(pin("train", train["key"]), "output 'model' has been changed")
-    is_a_sentence(pin("train", "--latest"), "of the latest one, output 'model' has been changed")
+    is_a_sentence(pin("train", "--latest"), "the latest one cannot be used: output 'model' has been changed")
     pipeline = (project / "pipeline.py").read_text()
     (project / "pipeline.py").write_text(pipeline.replace('"model"', '"network"'))
     is_a_sentence(pin("train", train["key"]), "it has no output 'network'")

@@ -494,14 +494,17 @@ def test_what_was_computed_from_an_assumed_result_says_so(computed: Houses) -> N
 
 def test_nothing_can_be_assumed_that_was_never_computed(houses: Houses) -> None:
     plan = houses.plan(Options(assume_unchanged=("prep",)))
-    assert reasons(plan)[0] == "asked to be assumed unchanged, but nothing has been computed for it yet"
+    assert reasons(plan)[0] == "asked to be assumed unchanged, but experiment 'houses' has computed nothing for it yet"
     with pytest.raises(PipelineError, match="there is no step 'prpe'; the pipeline has 'prep', 'train', 'report'"):
         houses.plan(Options(assume_unchanged=("prpe",)))
 
 
 def test_only_results_of_the_same_experiment_that_are_still_there_are_assumed(computed: Houses) -> None:
     computed.experiment = "flats"
-    assert "nothing has been computed for it yet" in reasons(computed.plan(Options(assume_unchanged=("prep",))))[0]
+    assert (
+        "experiment 'flats' has computed nothing for it yet"
+        in reasons(computed.plan(Options(assume_unchanged=("prep",))))[0]
+    )
     computed.experiment = "houses"
     for place in computed.record("prep").stored.values():
         (computed.project.store / place.path / "rows.csv").unlink()
