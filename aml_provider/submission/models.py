@@ -62,9 +62,11 @@ def register_run_model(
         run = model_files.run_of(client, backend.pipeline_run_id, step)
         found = reports.find(path)
         if found is None and (run is None or not model_files.has(client, run.info.run_id, path)):
+            steps = step is None and backend.kind is RunKind.PIPELINE
             raise ModelPathNotFoundException(
                 f"Model {facts.name!r} cannot be registered: run {step or backend.pipeline_run_id} has no file or "
                 f"folder {path!r}; it has {', '.join(reports.names()) or 'no files'}."
+                + (" Files of a step are its step run's: run.find_step_run(NAME)[0].register_model." if steps else "")
             )
         files = {} if found is None else _below(path, Path(found))
         model_files.check_names(files)

@@ -130,7 +130,7 @@ def test_a_pipeline_file_loads_nothing_heavy(tmp_path: Path) -> None:
     code = """
 import sys
 import aml_provider.azureml_compat.bootstrap
-from azureml.core import Dataset, Environment, Experiment, Workspace
+from azureml.core import Dataset, Environment, Experiment, Model, Workspace
 from azureml.core.compute import AmlCompute
 from azureml.pipeline.core import Pipeline
 from azureml.pipeline.steps import CommandStep, PythonScriptStep

@@ -42,9 +42,9 @@ train = run.find_step_run("train")[0]
 model = train.register_model("outside", "outputs/model.pkl", tags={"by": "program"}, model_framework="Custom")
 net = train.register_model("net", model_path="outputs/net", description="a folder")
 said = []
-for path in ("outputs/none.pkl", "../outputs/model.pkl"):
+for one, path in ((train, "outputs/none.pkl"), (train, "../outputs/model.pkl"), (run, "outputs/model.pkl")):
     try:
-        train.register_model("wrong", path)
+        one.register_model("wrong", path)
     except (ModelPathNotFoundException, WebserviceException) as error:
         said.append(str(error))
 
@@ -131,10 +131,11 @@ def test_files_of_a_run_come_back(folder: Path, told: dict[str, Any]) -> None:
 
 
 def test_a_file_that_the_run_has_not_is_said(told: dict[str, Any]) -> None:
-    missing, outside = told["said"]
+    missing, outside, of_step = told["said"]
     assert f"run {told['train']} has no file or folder 'outputs/none.pkl'; it has " in missing
     assert "outputs/model.pkl" in missing
     assert "model_path is '../outputs/model.pkl', but must be the name of a file or folder of the run" in outside
+    assert "it has no files. Files of a step are its step run's: run.find_step_run(NAME)[0]" in of_step
 
 
 def test_sources_are_artifacts_of_the_mlflow_run(folder: Path, told: dict[str, Any]) -> None:
