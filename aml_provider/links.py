@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from airflow.sdk import BaseOperatorLink
-from airflow.sdk import conf as airflow_conf
 
 if TYPE_CHECKING:
     from airflow.sdk import BaseOperator
@@ -92,8 +91,10 @@ def source_page(binding: PipelineBinding, ti: Any, key: str) -> str:
 
 
 def _task_page(dag_id: str, run_id: str, task_id: str) -> str:
+    from airflow.sdk import conf
+
     # As Airflow itself makes a task's address; see RuntimeTaskInstance.log_url.
-    base = airflow_conf.get("api", "base_url", fallback="") or "http://localhost:8080"
+    base = conf.get("api", "base_url", fallback="") or "http://localhost:8080"
     return f"{base.rstrip('/')}/dags/{quote(dag_id)}/runs/{quote(run_id)}/tasks/{quote(task_id)}"
 
 
