@@ -399,6 +399,13 @@ def test_a_file_that_goes_on_changing_is_refused_in_words(make: Make, tmp_path: 
     assert end.read("file") == file.read_bytes()
 
 
+def test_a_file_that_says_another_size_than_it_has_is_not_moved_as_if_it_were_that(make: Make, move: Move) -> None:
+    kernel, end = stores.Place("local", "/proc", None), make("local")
+    with pytest.raises(TransferError, match=r"'version' of datastore 'blobs' .* goes on changing while it is read"):
+        move(kernel, "version", end, "file")
+    assert end.names() == []
+
+
 def test_two_transfers_to_one_place_at_once(make: Make, tmp_path: Path) -> None:
     source, end = make("local"), stores.Place("local", str(tmp_path / "end"), None, tmp_path / "end")
     files = {f"{n}": content(n, 20_000) for n in range(50)} | {"big": content(77, 9 << 20)}
