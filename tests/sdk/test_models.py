@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -181,6 +182,7 @@ def test_a_model_on_this_machine_needs_no_workspace(lab: Lab) -> None:
 # --- wrong input ------------------------------------------------------------------------------------------------
 
 Wrong = Callable[[Lab], Any]
+PAGE = (Path(__file__).parents[2] / "docs" / "models.md").read_text()
 
 
 @pytest.mark.parametrize(
@@ -268,6 +270,21 @@ def test_a_server_that_is_away_changes_nothing(project: Path) -> None:
     assert "secret" not in str(caught.value)
     with pytest.raises(WebserviceException, match="its models are not known now"):
         Model(ws, "digits")
+
+
+#: Members of v1's Model.
+WORK = {
+    *("register", "list", "get_model_path", "download", "serialize", "deserialize", "update", "update_tags_properties"),
+    *("add_tags", "remove_tags", "add_properties", "add_dataset_references", "delete"),
+}
+RAISE = {"deploy", "package", "profile", "print_configuration", "get_sas_urls"}
+
+
+def test_every_member_works_or_says_what_to_do() -> None:
+    facts = json.loads((Path(__file__).parents[1] / "facts" / "surface.json").read_text())
+    assert set(facts["azureml.core"]["Model"]["methods"]) == WORK | RAISE
+    missing = [name for name in RAISE if f"`{name}`" not in PAGE and f"`Model.{name}`" not in PAGE]
+    assert not missing, "docs/models.md does not say that they are not there"
 
 
 # --- a file that is only read -----------------------------------------------------------------------------------
