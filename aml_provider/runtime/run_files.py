@@ -136,11 +136,13 @@ class RunFiles(RunBase):
         """
         _check_model(model_name, model_framework, model_framework_version, resource_configuration)
         path = artifact_name(model_path or model_name, "run.register_model")
-        if self._store.find(path) is None:
+        found = self._store.find(path)
+        if found is None:
             raise ModelPathNotFoundException(
                 f'The model "{model_name}" cannot be registered: the run has no file or folder "{path}". Write it to '
                 f"./outputs or upload it first. The run has: {_listed(self._store.names())}."
             )
+        _check_file_names(path, found)
         model = StepModel(model_name, path, as_texts(tags), as_texts(properties))
         self._record(
             {
@@ -177,6 +179,16 @@ def _check_model(name: Any, framework: Any, framework_version: Any, resource_con
         raise UserErrorException("run.register_model: model_framework_version is given without model_framework.")
     if resource_configuration is not None:
         raise unavailable("run.register_model(resource_configuration=...)", "leave it out: nothing deploys the model.")
+
+
+def _check_file_names(path: str, found: str) -> None:
+    inner = [name for _, name in regular_files(found)] if os.path.isdir(found) else []
+    wrong = [name for name in [path, *inner] if set(name) & set("#%?")]
+    if wrong:
+        raise UserErrorException(
+            f"run.register_model: MLflow cannot give back files with #, % or ? in their names: {_listed(wrong)}; "
+            "rename them, or put them into an archive."
+        )
 
 
 def _dataset_id(dataset: Any) -> list[str]:

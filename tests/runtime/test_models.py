@@ -98,14 +98,18 @@ def test_what_is_registered_is_recorded(step: MakeStep) -> None:
         ("'a/b', 'outputs/m'", "the model's name is 'a/b', but must consist of letters"),
         ("'m', 'outputs/m', model_framework_version='1'", "given without model_framework"),
         ("'m', 'outputs/m', resource_configuration=1", "leave it out: nothing deploys the model"),
+        ("'m', 'outputs/net'", "MLflow cannot give back files with #, % or ? in their names: 50%.bin; rename them"),
         ("'m', 'outputs/none'", 'has no file or folder "outputs/none"'),
     ],
 )
 def test_a_wrong_registration_is_said_and_not_recorded(step: MakeStep, call: str, words: str) -> None:
     job = step(
         script=f"""
+        import os
         from azureml.core import Run
-        open("outputs/m", "w").close()
+        os.mkdir("outputs/net")
+        for name in ("m", "net/50%.bin"):
+            open("outputs/" + name, "w").close()
         Run.get_context().register_model({call})
         """
     ).run()
