@@ -9,8 +9,8 @@ from blake3 import blake3
 
 # Part of every digest: when the meaning of a fingerprint's parts changes, nothing older matches any more.
 FORMAT = "aml-fingerprint-1"
-# Made once: a plan of a thousand steps spells a thousand structures.
-_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
+# Made once, and no search for circles: a plan of a thousand steps spells a thousand structures, which are trees.
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), check_circular=False)
 _NESTED = (list, tuple)
 
 

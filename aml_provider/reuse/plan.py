@@ -29,6 +29,8 @@ __all__ = ["Decision", "How", "Options", "Plan", "Planner", "Verdict", "duration
 # A record that is this much younger than now was written by a machine with another clock.
 CLOCK_TOLERANCE_SECONDS = 3600
 _NOTHING_ASKED = Options()
+# Steps, from which on looking through what a plan has made takes milliseconds.
+_MANY = 500
 
 
 class Planner:
@@ -63,7 +65,7 @@ class Planner:
 
         :raises PipelineError: ``assume_unchanged`` names a step that the pipeline does not have, or several.
         """
-        with uncollected():
+        with uncollected(aging=len(self._binding.spec.steps) >= _MANY):
             return self._plan()
 
     def _plan(self) -> Plan:
