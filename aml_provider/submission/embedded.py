@@ -17,7 +17,7 @@ from typing import Any
 
 from aml_provider.runs.binding import pipeline_run_id, step_run_id
 from aml_provider.runs.embedded import CANCEL_FILE, EMBEDDED_VARIABLE, EmbeddedFolder
-from aml_provider.runs.layout import RunFolder, RunStore
+from aml_provider.runs.layout import RunFolder, RunStore, write_json
 from aml_provider.sdk.backend import RunKind, RunState, StepInfo
 from aml_provider.sdk.source import PipelineSource
 from aml_provider.spec.errors import PipelineError
@@ -32,6 +32,8 @@ LOG_FILE = "airflow.log"
 LOCAL_BUNDLE = "airflow.dag_processing.bundles.local.LocalDagBundle"
 # A traceback's last line.
 EXCEPTION = re.compile(r"[A-Za-z_][\w.]*(Error|Exception|Interrupt|Exit): ")
+# Airflow's states of tasks that have come to their end.
+_ENDED = ("success", "failed", "skipped", "upstream_failed")
 LOADER = """\
 from aml_provider.submission.loader import load
 
@@ -205,7 +207,24 @@ class EmbeddedRun:
         """Block until the run is over or the time is; the state then."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(timeout_seconds)
+            self._close_killed()
         return self.state()
+
+    def _close_killed(self) -> None:
+        """Record the end of a run whose process could not: nobody else knows that it is over."""
+        folder = self._run_folder().path
+        if (folder / "end.json").exists() or not (folder / "run.json").exists():
+            return
+        from aml_provider.tracking.recorder import close_run
+
+        steps = (self._state_file() or {}).get("steps", {})
+        states = {key: step["state"] for key, step in steps.items() if step["state"] in _ENDED}
+        state = self.state().value
+        try:
+            write_json(folder / "end.json", {"state": state, "ended": time.time(), "steps": states})
+            close_run(folder, state, states, self._workspace.tracking_uri)
+        except OSError as error:
+            print(f"the end of run {self.pipeline_run_id} cannot be recorded: {error}", file=sys.stderr)
 
     def end_with_program(self) -> None:
         """A program that ends without waiting waits here, because its run is this machine's work.

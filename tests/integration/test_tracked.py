@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,13 +15,14 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run as MLflowRun
 
+from aml_provider.runs.binding import pipeline_run_id
 from aml_provider.runs.layout import RunFolder, RunStore
 from aml_provider.workspace.discovery import load_workspace
 from tests.mlflow_server import serving
 
-from .conftest import TARGETS
+from .conftest import KUBERNETES, TARGETS
 from .machine import eventually
-from .server import FINAL, Run, Server, kill_worker
+from .server import FINAL, Run, Server, clean_environment, kill_worker
 
 pytestmark = pytest.mark.airflow
 DAG = """
@@ -49,6 +52,37 @@ use = PythonScriptStep(
     arguments=["--reads", made.as_input("table"), "--writes", used],
 )
 Experiment(ws, "tracked").submit(Pipeline(ws, [make, use]))
+if "POD":
+    kept = OutputFileDatasetConfig("kept", destination=(store, "kept/{run-id}"))
+    pod = PythonScriptStep(
+        "step.py", name="make", compute_target="POD", allow_reuse=False, **common,
+        arguments=["--reads", "-", "--writes", kept, "--holds", holds],
+    )
+    Experiment(ws, "streamed").submit(Pipeline(ws, [pod]))
+"""
+ELSEWHERE = """
+import json, sys
+from azureml.core import Experiment, Run, Workspace
+
+ws = Workspace.from_config()
+(run,) = [run for run in Experiment(ws, "tracked").get_runs() if run.id == sys.argv[1]]
+(make,) = run.find_step_run("make")
+said = {"status": run.get_status(), "steps": [step.get_status() for step in run.get_steps()], "url": run.portal_url}
+if said["status"] == "Finished":
+    make.download_file("logs/made.txt", "made.txt")
+    make.tag("checked", "elsewhere")
+    make.log("rows", 4)
+    make.upload_file("extra/notes.txt", "workspace.yaml")
+    data = make.get_output_data("made")
+    said["output"] = [data.datastore_name, data.path_on_datastore]
+    said["same"] = Run.get(ws, make.id) == make
+    said["files"], said["tags"] = make.get_file_names(), make.get_tags()
+    said["log"] = make.get_job_log()
+said["metrics"] = make.get_metrics("rows")
+if "cancel" in sys.argv:
+    run.cancel()
+    said["cancelled"] = run.wait_for_completion(show_output=False, raise_on_error=False)
+print(json.dumps(said))
 """
 SCRIPT = """
 import argparse, os, pathlib, time
@@ -58,6 +92,8 @@ for name in ("--reads", "--writes", "--salt", "--holds"):
     parser.add_argument(name)
 given = parser.parse_args()
 run = Run.get_context()
+os.makedirs("logs", exist_ok=True)
+pathlib.Path("logs/made.txt").write_text("made")
 print("reading", given.reads, "in", os.getcwd(), flush=True)
 pathlib.Path(given.writes).mkdir(parents=True, exist_ok=True)
 pathlib.Path(given.writes, "out.txt").write_text("the same whatever the salt is")
@@ -106,6 +142,20 @@ class Tracked:
     def page(self, run: Run, task: str) -> str:
         return f"{self.server.url}/dags/tracked/runs/{quote(run.run_id)}/tasks/{task}"
 
+    def elsewhere(self, run: Run, *arguments: str) -> dict[str, Any]:
+        """What a program says of a run that sees neither the run's folder nor the datastores."""
+        folder = self.folder / "elsewhere"
+        folder.mkdir(exist_ok=True)
+        (folder / "workspace.yaml").write_text(
+            f"name: tracked\nairflow: {{url: '{self.server.url}'}}\nmlflow: {{tracking_uri: '{self.address}'}}\n"
+        )
+        (folder / "program.py").write_text(ELSEWHERE)
+        command = [sys.executable, "program.py", pipeline_run_id(run.dag_id, run.run_id), *arguments]
+        done = subprocess.run(command, cwd=folder, env=clean_environment(), capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        said: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        return said
+
     def await_ready(self, run: Run, attempt: int = 1) -> Path:
         """The folder of a held attempt that has begun."""
         found = self.folder_of(run).step("make").attempt(attempt)
@@ -139,7 +189,11 @@ def tracked(
     target = "docker" if "docker" in available else "local"
     file = server.dags / "tracked_pipeline.py"
     with serving(f"sqlite:///{folder}/mlflow.db", folder) as address:
+        pod = "deferred" if "kubernetes" in available else ""
         more = f"  docker: {TARGETS['docker']}\n" if target == "docker" else ""
+        if pod:
+            target_of_pods = TARGETS["deferred"].replace("KUBERNETES", KUBERNETES)
+            more += f"  deferred: {target_of_pods.replace('KUBECONFIG', str(server.kubeconfig))}\n"
         (folder / "workspace.yaml").write_text(
             f"name: tracked\nairflow: {{url: '{server.url}'}}\nmlflow: {{tracking_uri: '{address}'}}\n"
             "local: {retry_delay_seconds: 1}\nreuse: {trusted_images: ['testbed/*']}\n"
@@ -151,8 +205,8 @@ def tracked(
         raw = made.state / "datastores/workspaceblobstore/raw"
         raw.mkdir(parents=True)
         (raw / "a.txt").write_text("a row\n")
-        text = DAG.replace("WORKSPACE", str(folder / "workspace.yaml")).replace("FOLDER", str(folder))
-        file.write_text(text.replace("TARGET", target))
+        text = DAG.replace("POD", pod).replace("WORKSPACE", str(folder / "workspace.yaml"))
+        file.write_text(text.replace("FOLDER", str(folder)).replace("TARGET", target))
 
         def parsed() -> bool:
             errors = [error for error in server.import_errors() if error.startswith(file.name)]
@@ -239,6 +293,49 @@ def test_a_reused_step_leads_to_where_its_result_was_made(tracked: Tracked, firs
     for task, found in zip(("make", "use"), links(), strict=True):
         assert found["Reused from"] == tracked.page(first, task)
         assert found["Outputs"] == f"{tracked.page(again, task)}/xcom"
+
+
+def test_a_program_that_sees_no_folder_of_the_run_follows_it_and_adds_to_it(tracked: Tracked, first: Run) -> None:
+    """Airflow's REST API and MLflow tell it everything."""
+    said = tracked.elsewhere(first)
+    assert (said["status"], said["steps"], said["same"]) == ("Finished", ["Finished", "Finished"], True)
+    assert said["url"].startswith(tracked.server.url)
+    assert said["output"][0] == "workspaceblobstore"
+    assert said["output"][1].startswith("made/")
+    assert (said["files"], said["tags"]) == (["extra/notes.txt", "logs/made.txt"], {"checked": "elsewhere"})
+    assert (tracked.folder / "elsewhere" / "made.txt").read_text() == "made"
+    assert said["metrics"] == {"rows": [3, 4]}
+    assert "ready" in said["log"]
+    make = tracked.runs(first)["make", "1"]
+    assert (make.data.tags["checked"], make.data.metrics["rows"]) == ("elsewhere", 4.0)
+
+
+def test_a_program_elsewhere_reads_metrics_while_the_step_runs_and_cancels_the_run(tracked: Tracked) -> None:
+    run = tracked.server.trigger("tracked", holds="yes", salt="elsewhere")
+    tracked.await_ready(run)
+    eventually("its metric is in MLflow", lambda: "rows" in tracked.runs(run)["make", "1"].data.metrics, seconds=60)
+    said = tracked.elsewhere(run, "cancel")
+    assert (said["status"], said["steps"][0], said["metrics"]) == ("Running", "Running", {"rows": 3})
+    assert said["cancelled"] == "Canceled"
+    eventually("its MLflow run has ended", lambda: tracked.statuses(run)[None, None] == "KILLED", seconds=120)
+    assert tracked.statuses(run)["make", "1"] == "KILLED"
+
+
+@pytest.mark.kubernetes
+def test_metrics_of_a_deferred_pod_are_in_mlflow_while_it_runs(tracked: Tracked) -> None:
+    run = tracked.server.trigger("streamed", holds="yes")
+    folder = tracked.await_ready(run)
+    eventually("its metric is in MLflow", lambda: has_rows(tracked, run), seconds=120, every=0.5)
+    assert run.states()["make"] in ("running", "deferred")
+    (folder / "go").touch()
+    assert run.wait(240) == "success", run.states()
+
+
+def has_rows(tracked: Tracked, run: Run) -> bool:
+    """Whether the metric of a step that still runs is there."""
+    known = tracked.client.get_experiment_by_name("streamed")
+    found = tracked.client.search_runs([known.experiment_id], "tags.`aml.task_id` = 'make'") if known else []
+    return any("rows" in one.data.metrics and one.info.status == "RUNNING" for one in found)
 
 
 def test_a_killed_worker_leaves_a_failed_run_and_the_retry_has_its_own(tracked: Tracked) -> None:

@@ -195,10 +195,11 @@ def test_a_run_whose_process_was_killed_is_not_running_for_ever(tmp_path: Path) 
     until(lambda: "it runs" in printed(folder), "the script has begun")
     (state,) = (folder / ".aml" / "runs").glob("*/state.json")
     subprocess.run(["kill", "-9", str(json.loads(state.read_text())["pid"])], check=True)
-    started.wait(60)
+    assert started.wait(60) == 0
     shown = json.loads(aml(folder, "runs", "show", "latest", "--json").stdout)
-    (folder / "src" / "never").touch()
     assert (shown["status"], shown["steps"][0]["status"]) == ("Failed", "Canceled")
+    statuses = {name: run.info.status for name, run in tracked(folder, "nightly").items() if name != "fold"}
+    assert (statuses.pop("train"), *statuses.values()) == ("KILLED", "FAILED")
 
 
 # --- interactive runs -----------------------------------------------------------------------------------------------
