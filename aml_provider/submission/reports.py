@@ -115,6 +115,8 @@ class FolderReports:
         # Its tags are in its record from its first task on.
         for name, value in (self._tags if record is None else record.get("tags") or {}).items():
             yield {"type": "tag", "key": name, "value": value, "child": None}
+        for name, value in ((record or {}).get("properties") or {}).items():
+            yield {"type": "property", "key": name, "value": value, "child": None}
         if record is not None and record.get("display_name"):
             yield {"type": "display_name", "value": record["display_name"], "child": None}
 
