@@ -76,6 +76,9 @@ def _environment(run: StepRun, fingerprint: Fingerprint | None) -> dict[str, Any
     asked, compute = run.step.environment, run.compute
     image = (asked.image if asked is not None else None) or compute.image
     known = {} if fingerprint is None else dict(fingerprint.parts["environment"])
+    if known.get("kind") != "python":
+        # Of a container, it says what its author wanted and not what is in the image.
+        known.pop("python", None)
     return {
         "name": asked.name if asked is not None else None,
         "image": without_credentials(image) if image and compute.kind.value != "local" else None,

@@ -55,21 +55,21 @@ def _command(facts: dict[str, Any]) -> str:
 def _compute(compute: dict[str, Any]) -> str:
     parts = [f"{compute['name']} ({compute['kind']}), pool {compute['pool']}"]
     if compute.get("cpus"):
-        parts.append(f"{compute['cpus']:g} CPUs")
+        parts.append(_count(compute["cpus"], "CPU"))
     if compute.get("memory_bytes"):
         parts.append(f"{compute['memory_bytes'] / 2**30:.3g} GiB")
     if compute.get("gpus"):
-        parts.append(f"{compute['gpus']} GPUs")
+        parts.append(_count(compute["gpus"], "GPU"))
     return ", ".join(parts)
 
 
 def _environment(environment: dict[str, Any]) -> list[tuple[str, str]]:
     rows = []
     if environment.get("image"):
-        digest = environment.get("digest") or "its digest is not known"
-        rows.append(("image", f"{environment['image']} ({digest})"))
+        rows.append(("image", f"{environment['image']} ({environment.get('digest') or 'taken by its name'})"))
     if environment.get("python"):
-        rows.append(("python", f"{environment['python']}, {len(environment.get('packages') or ())} packages"))
+        packages = _count(len(environment.get("packages") or ()), "package")
+        rows.append(("python", f"{environment['python']}, {packages}"))
     return rows
 
 
@@ -77,7 +77,7 @@ def _code(snapshot: dict[str, Any] | None) -> str:
     if snapshot is None:
         return ""
     digest = f"snapshot {snapshot['digest'][:16]}, " if snapshot["digest"] else ""
-    return f"{digest}{snapshot['files']} files, {snapshot['bytes']:,} bytes"
+    return f"{digest}{_count(snapshot['files'], 'file')}, {snapshot['bytes']:,} bytes"
 
 
 def _input(item: dict[str, Any]) -> str:
@@ -98,6 +98,10 @@ def _listed(name: str, texts: Iterable[str]) -> list[tuple[str, str]]:
     every = list(texts)
     rows = [(name, text) for text in every[:_MOST]]
     return [*rows, (name, f"and {len(every) - _MOST} more")] if len(every) > _MOST else rows
+
+
+def _count(number: float, word: str) -> str:
+    return f"{number:g} {word}" if number == 1 else f"{number:g} {word}s"
 
 
 def _short(text: str) -> str:

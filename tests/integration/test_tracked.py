@@ -249,7 +249,8 @@ def test_a_log_begins_with_what_runs_where_and_why(tracked: Tracked, first: Run)
     assert told["runs"].startswith("step.py --reads $AZUREML_DATAREFERENCE_table --writes")
     assert told["on"].startswith(f"{tracked.target} ({tracked.target}), pool ")
     if tracked.target == "docker":
-        assert told["image"].startswith("testbed/ml:latest")
+        assert told["image"] == "testbed/ml:latest (taken by its name)"
+        assert "python" not in told
     assert told["code"].startswith("snapshot ")
     assert told["input"].startswith("table <- workspaceblobstore:made/")
     assert told["parameters"] == "salt=none, holds=no"
@@ -277,6 +278,8 @@ def test_mlflow_has_data_code_environment_and_use_of_resources(tracked: Tracked,
         files = {item.path for item in tracked.client.list_artifacts(run.info.run_id)}
         assert {"snapshot", "snapshot.json", "logs", "metrics.json"} <= files
     assert use.data.tags["aml.compute"] == tracked.target
+    assert make.data.tags["aml.python"].startswith("3.")
+    assert ("aml.python" in use.data.tags) == (tracked.target == "local")
     assert use.data.params["script"] == "step.py"
 
 
