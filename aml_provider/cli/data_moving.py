@@ -86,7 +86,8 @@ def _files(source: Place, recursive: bool, options: Mapping[str, Any]) -> tuple[
     if local:
         _must_exist(source)
     # The shell has taken care of the patterns of this machine.
-    if is_glob(wanted) and not local:
+    # A file may have the name that somebody means as a pattern, or has copied from a listing.
+    if is_glob(wanted) and not local and not source.store.is_file(wanted):
         matches(source, wanted, recursive)
         return _by_pattern(source, wanted, recursive, options)
     if not recursive and _is_folder(source):

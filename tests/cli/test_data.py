@@ -123,6 +123,12 @@ def test_cp_of_a_file_a_folder_and_a_pattern(there: Path, aml: Aml) -> None:
     assert names(there / "whole") == ["titanic/more/odd [1] #x.csv", "titanic/test.csv", "titanic/train.csv"]
 
 
+def test_cp_of_a_file_whose_name_looks_like_a_pattern(there: Path, aml: Aml) -> None:
+    (there / "data/raw/why?.txt").write_text("because")
+    assert aml(there, "data", "cp", "raw:why?.txt", "answer.txt").code == 0
+    assert (there / "answer.txt").read_text() == "because"
+
+
 def test_cp_again_moves_nothing_and_minds_what_is_there(there: Path, aml: Aml) -> None:
     aml(there, "data", "cp", "-r", "raw:titanic", "out")
     again = aml(there, "data", "cp", "-r", "raw:titanic", "out", "--json")
