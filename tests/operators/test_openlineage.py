@@ -18,7 +18,7 @@ PIPELINE = """\
 from azureml.core import Dataset, Environment, Experiment, Workspace
 from azureml.core.runconfig import RunConfiguration
 from azureml.data import OutputFileDatasetConfig
-from azureml.pipeline.core import Pipeline
+from azureml.pipeline.core import Pipeline, PipelineParameter
 from azureml.pipeline.steps import PythonScriptStep
 
 ws = Workspace.from_config()
@@ -31,7 +31,7 @@ raw = Dataset.File.from_files((store, "raw/*.txt"), validate=False)
 made = OutputFileDatasetConfig("made", destination=(store, "made/{run-id}"))
 make = PythonScriptStep(
     "copy.py", name="make", source_directory="code", runconfig=config, compute_target="local",
-    arguments=[raw.as_named_input("raw").as_mount(), made],
+    arguments=[raw.as_named_input("raw").as_mount(), made, PipelineParameter("salt", default_value="none")],
 )
 use = PythonScriptStep(
     "copy.py", name="use", source_directory="code", runconfig=config, compute_target="local",
@@ -98,5 +98,13 @@ def test_what_a_step_read_and_wrote_and_whose_result_it_has(tmp_path: Path, told
         events = [json.loads(line) for line in told.read_text().splitlines()]
         begun = next(e for e in events if e["job"]["name"] == "lineage.make" and e["eventType"] == "START")
         assert [one["name"] for one in begun["inputs"]] == [f"{store}/raw"]
+
+        # What it would read is what it has read: it starts, and its earlier result stands for its own.
+        second = airflow.run(project, salt="another")
+        assert second.states["use"] == "skipped", second.said
+        again = completed(told, "use")[-1]
+        facet = again["run"]["facets"]["aml"]
+        assert [facet["reused"], facet["reusedFrom"]] == [True, ended["use"]["run"]["facets"]["aml"]["stepRunId"]]
+        assert [one["name"] for one in again["outputs"]] == [one["name"] for one in ended["use"]["outputs"]]
     finally:
         airflow.close()
