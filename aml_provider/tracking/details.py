@@ -59,17 +59,19 @@ def tags_of(facts: Mapping[str, Any], record: Mapping[str, Any]) -> dict[str, st
         "aml.python": environment.get("python"),
         "aml.fingerprint": facts["fingerprint"],
         "aml.snapshot": snapshot.get("digest"),
-        "mlflow.source.name": command.get("script") or record.get("dag_id"),
-        "mlflow.source.type": "JOB",
     }
     told = {name: names.text(value, names.MAX_TAG) for name, value in tags.items() if value is not None}
-    return told | property_tags(record)
+    return told | source_tags(record, command.get("script"))
 
 
-def property_tags(record: Mapping[str, Any]) -> dict[str, str]:
-    """A run's properties as tags; those that MLflow itself knows by its own names."""
+def source_tags(record: Mapping[str, Any], script: str | None = None) -> dict[str, str]:
+    """What a run was made by, and the run's properties; what MLflow itself knows goes by its own names.
+
+    :param script: of a step; the pipeline's own run has none.
+    """
     properties = record.get("properties") or {}
-    return {
+    source = {"mlflow.source.name": script or str(record.get("dag_id")), "mlflow.source.type": "JOB"}
+    return source | {
         name if name.startswith("mlflow.") else names.key(f"aml.property.{name}"): names.text(value, names.MAX_TAG)
         for name, value in properties.items()
     }

@@ -9,7 +9,7 @@ from aml_provider.runs.layout import RunFolder, run_kind
 
 from . import names
 from .client import artifact_location
-from .details import property_tags
+from .details import source_tags
 from .hiding import Hiding
 from .ledger import Ledger, StepLedger
 from .projection import log_params, tolerant
@@ -145,7 +145,7 @@ def _parent_tags(record: dict[str, Any]) -> dict[str, str]:
     user = {names.key(str(key)): value for key, value in (record.get("tags") or {}).items()}
     # Ours go last: an author's tag must not hide which run this is.
     texts = {key: names.text("" if value is None else value, names.MAX_TAG) for key, value in user.items()}
-    return texts | property_tags(record) | _ties(record) | {KIND_TAG: run_kind(record)}
+    return texts | source_tags(record) | _ties(record) | {KIND_TAG: run_kind(record)}
 
 
 def step_tags(record: dict[str, Any], step: dict[str, Any], parent: str) -> dict[str, str]:

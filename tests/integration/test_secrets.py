@@ -259,6 +259,8 @@ def test_no_credential_is_anywhere_but_in_its_connection(project: Project, regis
         "/.aml/reuse/",
         "std_log.txt",
         "fingerprint.json",
+        "facts.json",
+        "artifacts/snapshot/tell.py",
         "job.json",
         "attempt=1.log",
         "datastores.json",

@@ -108,7 +108,8 @@ def test_where_and_from_what_a_step_runs(folder: RunFolder, store: Store) -> Non
     }
     assert wanted.items() <= run.data.tags.items()
     assert "aml.python" not in run.data.tags
-    assert store.parent().data.tags["mlflow.source.git.commit"] == "abc"
+    parent = store.parent().data.tags
+    assert [parent["mlflow.source.git.commit"], parent["mlflow.source.name"]] == ["abc", "digits"]
 
 
 def test_what_a_step_reads_and_writes_is_found_by_its_digest(folder: RunFolder, store: Store) -> None:
