@@ -47,7 +47,7 @@ def _look(dag_run: DagRun) -> None:
         order = _order(dag_run)
         if order is not None:
             _start(order)
-    except (SQLAlchemyError, OSError, ValueError) as error:
+    except (SQLAlchemyError, OSError, ValueError, subprocess.SubprocessError) as error:
         _log.warning("MLflow was not told that run %s of %s has ended: %s", dag_run.run_id, dag_run.dag_id, error)
 
 
@@ -104,6 +104,6 @@ def _start(order: dict[str, Any]) -> None:
         command = ["/bin/sh", "-c", '"$@" </dev/null >/dev/null &', "sh"]
         program = [sys.executable, "-m", "aml_provider.execution.closing", file.name]
         subprocess.run([*command, *program], check=True, start_new_session=True)
-    except (OSError, subprocess.CalledProcessError):
+    except (OSError, subprocess.SubprocessError):
         os.unlink(file.name)
         raise
