@@ -90,7 +90,11 @@ class MlflowReports:
         wanted = [known for known in self.names() if known == name or known.startswith(f"{name}/")]
         with self._run() as (client, run):
             for known in wanted:
-                client.download_artifacts(run.info.run_id, known, self._scratch.name)
+                target = Path(self._scratch.name, known)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                # MLflow gives a single file its last name only.
+                with tempfile.TemporaryDirectory(dir=self._scratch.name) as folder:
+                    shutil.move(client.download_artifacts(run.info.run_id, known, folder), target)
         return os.path.join(self._scratch.name, name) if wanted else None
 
     def names(self) -> list[str]:
