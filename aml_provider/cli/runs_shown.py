@@ -9,7 +9,6 @@ from typing import Any
 from aml_provider.cli.runs_found import all_runs, the_run
 from aml_provider.cli.table import print_table
 from aml_provider.sdk.backend import RunKind, StepInfo
-from aml_provider.sdk.run_children import has
 from aml_provider.spec.errors import AmlError
 
 _COLORS = {"Finished": "green", "Completed": "green", "Failed": "red", "Canceled": "yellow", "Running": "cyan"}
@@ -27,7 +26,7 @@ def print_runs(experiment: str | None, status: str | None, tags: list[str], limi
             break
         if status is not None and status.lower() not in (run.get_status().lower(), run.get_details()["status"].lower()):
             continue
-        if all(has(_tag(tag), run.get_tags) for tag in tags):
+        if all(run._is_meant(_tag(tag), None) for tag in tags):
             found.append(run)
     if as_json:
         print(json.dumps([_summary(run) for run in found], indent=2, default=str))

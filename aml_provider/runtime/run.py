@@ -5,28 +5,27 @@ from __future__ import annotations
 import os
 
 from .datasets import InputDatasets, OutputDatasets, input_datasets, output_datasets
-from .exceptions import RunEnvironmentException, UserErrorException
+from .exceptions import RunEnvironmentException
 from .experiment import StepExperiment, StepWorkspace
 from .job import Job, load_job
+from .run_children import RunChildren
 from .run_cloud import RunCloud
 from .run_files import RunFiles
 from .run_metrics import RunMetrics
-from .run_tags import RunTags
 from .store import OfflineStore, StepStore
 from .unavailable import unavailable
-from .values import as_texts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import TracebackType
-    from typing import Any, Sequence, Type
+    from typing import Any, Type
 
     from .run_base import Store
 
 _current: dict[str, Run] = {}
 
 
-class Run(RunMetrics, RunTags, RunFiles, RunCloud):
+class Run(RunMetrics, RunChildren, RunFiles, RunCloud):
     """The run of this step, its parent (the pipeline's run) or one of its child runs.
 
     Scripts get it from :meth:`get_context`. What they report is in the run's journal when the call returns.
@@ -163,24 +162,6 @@ class Run(RunMetrics, RunTags, RunFiles, RunCloud):
         self._record({"type": "child_run", "id": child_id, "name": child.name, "status": "Running"})
         return child
 
-    def create_children(
-        self, count: int | None = None, tag_key: str | None = None, tag_values: Sequence[Any] | None = None
-    ) -> list[Run]:
-        """Start several child runs: ``count`` of them, or one for each of ``tag_values``, tagged with it.
-
-        :raises UserErrorException: when neither or both are given.
-        """
-        by_tag = tag_key is not None and tag_values is not None
-        if (count is None) != by_tag or (not by_tag and (tag_key is not None or tag_values is not None)):
-            raise UserErrorException("run.create_children: give either count, or both tag_key and tag_values.")
-        children = []
-        for value in [None] * (count or 0) if tag_values is None else tag_values:
-            child = self.child_run()
-            if tag_key is not None:
-                child.tag(tag_key, value)
-            children.append(child)
-        return children
-
     def get_children(
         self,
         recursive: bool = False,
@@ -207,7 +188,7 @@ class Run(RunMetrics, RunTags, RunFiles, RunCloud):
         found = list(children.values())
         if recursive:
             found += [inner for child in list(found) for inner in child.get_children(recursive=True)]
-        return [child for child in found if status in (None, child.status) and _has(child.get_tags(), tags)]
+        return [child for child in found if child._is_meant(tags, properties, type, status)]
 
     def start(self) -> None:
         """Mark the run as running, which it is."""
@@ -295,11 +276,3 @@ def _offline_run() -> Run:
     import uuid
 
     return OfflineRun(None, f"OfflineRun_{uuid.uuid4()}", _store=OfflineStore())
-
-
-def _has(actual: dict[str, str | None], wanted: Any) -> bool:
-    if wanted is None:
-        return True
-    if isinstance(wanted, dict):
-        return all(key in actual and actual[key] == value for key, value in as_texts(wanted).items())
-    return all(key in actual for key in ([wanted] if isinstance(wanted, str) else wanted))

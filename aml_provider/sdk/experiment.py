@@ -101,9 +101,6 @@ class Experiment(PartOfV1):
     @property
     def tags(self) -> dict[str, str]:
         """The experiment's tags; its runs have their own."""
-        return self._get_tags()
-
-    def _get_tags(self) -> dict[str, str]:
         return experiment_tags(self._workspace.loaded.state, self._name)
 
     def tag(self, key: str, value: Any = None) -> None:
@@ -248,14 +245,13 @@ class Experiment(PartOfV1):
         :param type: only runs of this type, such as ``azureml.PipelineRun``.
         :param tags: only runs with this tag, these tags, or these tags and values; ``properties`` likewise.
         """
-        from aml_provider.sdk.run_children import fits
         from aml_provider.sdk.run_handles import handle
 
         if not is_program():
             return
         for backend in _runs(self._workspace, self._name):
             run = handle(self, backend)
-            if type not in (None, run.type) or not fits(run, tags, properties):
+            if not run._is_meant(tags, properties, type):
                 continue
             yield run
             if include_children:
@@ -273,7 +269,7 @@ class Experiment(PartOfV1):
         :param view_type: archived ones too, or only those.
         :param tags: only experiments with this tag, these tags, or these tags and values.
         """
-        from aml_provider.sdk.run_children import has
+        from aml_provider.sdk.run_reporting import has
 
         if not is_program():
             return []
@@ -281,7 +277,7 @@ class Experiment(PartOfV1):
         with suppress(NotSupportedError):  # then those of this process are what is known
             names.update(dict.fromkeys(ask("list_experiments", workspace.loaded)))
         found = [Experiment(workspace, name) for name in names if experiment_name in (None, name)]
-        return [e for e in found if _in_view(e, view_type) and has(tags, e._get_tags)]
+        return [e for e in found if _in_view(e, view_type) and has(e.tags, tags)]
 
     @staticmethod
     def delete(workspace: Workspace, experiment_id: str) -> None:

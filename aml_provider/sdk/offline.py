@@ -24,7 +24,7 @@ class OfflineRun(Reporting, PartOfV1):
         self._child = None if parent is None else self._id
         self._store = OfflineStore() if parent is None else parent._store
         self.parent = parent
-        self.status = "Running"
+        self._status = "Running"
         self.input_datasets: dict[str, Any] = {}
         self.output_datasets: dict[str, Any] = {}
 
@@ -38,9 +38,19 @@ class OfflineRun(Reporting, PartOfV1):
         """The id, or a child run's name."""
         return self._name
 
+    @property
+    def status(self) -> str:
+        """The state."""
+        return self._status
+
+    @property
+    def type(self) -> str:
+        """``OfflineRun``."""
+        return "OfflineRun"
+
     def get_status(self) -> str:
         """The state."""
-        return self.status
+        return self._status
 
     def child_run(self, name: str | None = None, run_id: str | None = None, outputs: Any = None) -> OfflineRun:
         """Another offline run."""
@@ -51,11 +61,11 @@ class OfflineRun(Reporting, PartOfV1):
 
     def complete(self, _set_status: bool = True) -> None:
         """End the run."""
-        self.status = "Completed"
+        self._status = "Completed"
 
     def fail(self, error_details: Any = None, error_code: Any = None, _set_status: bool = True) -> None:
         """End the run as failed."""
-        self.status = "Failed"
+        self._status = "Failed"
         print(f"Run failed: {error_details}")
 
     def flush(self, timeout_seconds: float = 300) -> None:
@@ -65,7 +75,7 @@ class OfflineRun(Reporting, PartOfV1):
         return self
 
     def __exit__(self, exc_type: Any, exc: Any, traceback: Any) -> None:
-        self.status = "Completed" if exc_type is None else "Failed"
+        self._status = "Completed" if exc_type is None else "Failed"
 
     def __repr__(self) -> str:
         return f"Run(Experiment: (offline), Id: {self.id})"

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from aml_provider.sdk.backend import RunBackend, RunKind, RunState
-from aml_provider.sdk.exceptions import UserErrorException
 from aml_provider.sdk.run_reporting import Reporting
 from aml_provider.spec.errors import NotSupportedError
 
@@ -55,16 +54,7 @@ class RunChildren(Reporting):
         :raises NotSupportedError: the run is a pipeline's or a step's, which has its own code.
         """
         self._refuse_unless_kept("create_children", "call it in the step's script")
-        by_tag = tag_key is not None and tag_values is not None
-        if (count is None) != by_tag or (not by_tag and (tag_key is not None or tag_values is not None)):
-            raise UserErrorException("run.create_children: give either count, or both tag_key and tag_values.")
-        children = []
-        for value in [None] * (count or 0) if tag_values is None else tag_values:
-            child = self.child_run()
-            if tag_key is not None:
-                child.tag(tag_key, value)
-            children.append(child)
-        return children
+        return super().create_children(count, tag_key, tag_values)
 
     def get_children(
         self,
@@ -81,7 +71,7 @@ class RunChildren(Reporting):
         :param tags: only those with this tag, these tags, or these tags and values; ``properties`` likewise.
         """
         for run in self._all_children(recursive):
-            if type in (None, run.type) and status in (None, run.status) and fits(run, tags, properties):
+            if run._is_meant(tags, properties, type, status):
                 yield run
 
     def _all_children(self, recursive: bool) -> Iterator[Any]:
@@ -174,19 +164,3 @@ class RunChildren(Reporting):
             self.complete()
         else:
             self.fail(error_details=f"{type(exception).__name__}: {exception}")
-
-
-def fits(run: Any, tags: Any, properties: Any) -> bool:
-    """Whether a run has the tags and properties: one name, several names, or names and values."""
-    return has(tags, run.get_tags) and has(properties, run.get_properties)
-
-
-def has(wanted: Any, get: Callable[[], dict[str, Any]]) -> bool:
-    """Whether what ``get`` gives has this name, these names, or these names with these values."""
-    if not wanted:
-        return True
-    have = get()
-    if isinstance(wanted, dict):
-        texts = {key: None if value is None else str(value) for key, value in wanted.items()}
-        return all(key in have and have[key] == text for key, text in texts.items())
-    return all(key in have for key in ([wanted] if isinstance(wanted, str) else wanted))

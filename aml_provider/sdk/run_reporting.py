@@ -10,14 +10,17 @@ from functools import wraps
 from typing import Any
 
 from aml_provider.runtime import exceptions as inside
+from aml_provider.runtime.run_children import RunChildren, has
 from aml_provider.runtime.run_files import RunFiles
 from aml_provider.runtime.run_metrics import RunMetrics
 from aml_provider.runtime.run_tags import RunTags
 from aml_provider.sdk import exceptions
 from aml_provider.spec.errors import NotSupportedError
 
+__all__ = ["Reporting", "has"]
 
-class Reporting(RunMetrics, RunTags, RunFiles):
+
+class Reporting(RunMetrics, RunChildren, RunFiles):
     """The reporting part of v1's ``Run``. Who inherits it sets ``_store`` and ``_child``."""
 
     _job = None
@@ -48,7 +51,7 @@ def _outside(method: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _take_over() -> None:
-    for part in (RunMetrics, RunTags, RunFiles):
+    for part in (RunMetrics, RunTags, RunChildren, RunFiles):
         for name, member in vars(part).items():
             if name.startswith("_"):
                 continue
