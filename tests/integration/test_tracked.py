@@ -55,7 +55,7 @@ Experiment(ws, "tracked").submit(Pipeline(ws, [make, use]))
 if "POD":
     kept = OutputFileDatasetConfig("kept", destination=(store, "kept/{run-id}"))
     pod = PythonScriptStep(
-        "step.py", name="make", compute_target="POD", allow_reuse=False, **common,
+        "step.py", name="held", compute_target="POD", allow_reuse=False, **common,
         arguments=["--reads", "-", "--writes", kept, "--holds", holds],
     )
     Experiment(ws, "streamed").submit(Pipeline(ws, [pod]))
@@ -125,7 +125,7 @@ class Tracked:
 
     def runs(self, run: Run) -> dict[tuple[str | None, str | None], MLflowRun]:
         """MLflow's runs of a run, by task and attempt."""
-        known = self.client.get_experiment_by_name("tracked")
+        known = self.client.get_experiment_by_name(run.dag_id)
         if known is None:
             return {}
         found = self.client.search_runs([known.experiment_id], f"tags.`aml.run_id` = '{run.run_id}'")
@@ -133,6 +133,11 @@ class Tracked:
 
     def statuses(self, run: Run) -> dict[tuple[str | None, str | None], str]:
         return {key: found.info.status for key, found in self.runs(run).items()}
+
+    def streamed(self, run: Run, task: str) -> bool:
+        """Whether MLflow has the metric of a step that still runs."""
+        found = [one for (step, _), one in self.runs(run).items() if step == task]
+        return any("rows" in one.data.metrics and one.info.status == "RUNNING" for one in found)
 
     def links(self, run: Run, task: str) -> dict[str, str]:
         """The links on a task's page that lead somewhere."""
@@ -156,12 +161,12 @@ class Tracked:
         said: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
         return said
 
-    def await_ready(self, run: Run, attempt: int = 1) -> Path:
+    def await_ready(self, run: Run, attempt: int = 1, step: str = "make") -> Path:
         """The folder of a held attempt that has begun."""
-        found = self.folder_of(run).step("make").attempt(attempt)
+        found = self.folder_of(run).step(step).attempt(attempt)
 
         def ready() -> bool:
-            assert run.state() not in FINAL, run.log("make", attempt)
+            assert run.state() not in FINAL, run.log(step, attempt)
             return found.log.is_file() and "ready" in found.log.read_text()
 
         eventually("the step is held", ready, seconds=240)
@@ -316,7 +321,7 @@ def test_a_program_that_sees_no_folder_of_the_run_follows_it_and_adds_to_it(trac
 def test_a_program_elsewhere_reads_metrics_while_the_step_runs_and_cancels_the_run(tracked: Tracked) -> None:
     run = tracked.server.trigger("tracked", holds="yes", salt="elsewhere")
     tracked.await_ready(run)
-    eventually("its metric is in MLflow", lambda: "rows" in tracked.runs(run)["make", "1"].data.metrics, seconds=60)
+    eventually("its metric is in MLflow", lambda: tracked.streamed(run, "make"), seconds=60)
     said = tracked.elsewhere(run, "cancel")
     assert (said["status"], said["steps"][0], said["metrics"]) == ("Running", "Running", {"rows": 3})
     assert said["cancelled"] == "Canceled"
@@ -327,18 +332,11 @@ def test_a_program_elsewhere_reads_metrics_while_the_step_runs_and_cancels_the_r
 @pytest.mark.kubernetes
 def test_metrics_of_a_deferred_pod_are_in_mlflow_while_it_runs(tracked: Tracked) -> None:
     run = tracked.server.trigger("streamed", holds="yes")
-    folder = tracked.await_ready(run)
-    eventually("its metric is in MLflow", lambda: has_rows(tracked, run), seconds=120, every=0.5)
-    assert run.states()["make"] in ("running", "deferred")
+    folder = tracked.await_ready(run, step="held")
+    eventually("its metric is in MLflow", lambda: tracked.streamed(run, "held"), seconds=120, every=0.5)
+    assert run.states()["held"] == "deferred"
     (folder / "go").touch()
     assert run.wait(240) == "success", run.states()
-
-
-def has_rows(tracked: Tracked, run: Run) -> bool:
-    """Whether the metric of a step that still runs is there."""
-    known = tracked.client.get_experiment_by_name("streamed")
-    found = tracked.client.search_runs([known.experiment_id], "tags.`aml.task_id` = 'make'") if known else []
-    return any("rows" in one.data.metrics and one.info.status == "RUNNING" for one in found)
 
 
 def test_a_killed_worker_leaves_a_failed_run_and_the_retry_has_its_own(tracked: Tracked) -> None:
