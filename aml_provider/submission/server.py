@@ -79,7 +79,6 @@ class ServerRun:
         if steps is not None:
             self._steps = steps
         self._path = f"dags/{quote(dag_id)}/dagRuns/{quote(run_id)}"
-        self._canceled = False
         self._pulled = PulledResults(api, self._path)
 
     @cached_property
@@ -103,8 +102,9 @@ class ServerRun:
 
     def state(self) -> RunState:
         """The run's state now."""
-        state = run_state(self._api.get(self._path)["state"])
-        return RunState.CANCELED if self._canceled and state.is_final else state
+        run = self._api.get(self._path)
+        state = run_state(run["state"])
+        return RunState.CANCELED if state.is_final and run.get("note") == CANCELED_NOTE else state
 
     def parameters(self) -> dict[str, Any]:
         """The values that the run was started with."""
@@ -160,7 +160,6 @@ class ServerRun:
 
     def cancel(self) -> None:
         """Mark the run failed in Airflow, which stops its tasks."""
-        self._canceled = True
         self._api.patch(self._path, {"state": "failed", "note": CANCELED_NOTE})
 
     def wait(self, timeout_seconds: float | None) -> RunState:
