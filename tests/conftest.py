@@ -8,6 +8,7 @@ import os
 import shutil
 import ssl
 import subprocess
+import sys
 import tempfile
 import urllib.error
 import urllib.request
@@ -33,6 +34,10 @@ TESTBED_HOME = Path(os.environ.get("TESTBED_HOME", "/var/tmp/testbed"))
 # Airflow reads its environment when it is first imported, so all this comes before any test module is.
 _PRIVATE = Path(tempfile.mkdtemp(prefix="aml-tests-"))
 atexit.register(shutil.rmtree, _PRIVATE, ignore_errors=True)
+if os.environ.pop("PYTHONDONTWRITEBYTECODE", None):
+    # Hundreds of processes import Airflow and MLflow here: each would compile them again.
+    os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix = str(_PRIVATE / "bytecode")
+    sys.dont_write_bytecode = False
 for _name in ("AML_WORKSPACE", "AIRFLOW__AML__WORKSPACE", "MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID", "AIRFLOW_CONFIG"):
     os.environ.pop(_name, None)
 os.environ.update(

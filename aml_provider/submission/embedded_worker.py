@@ -37,7 +37,9 @@ def main(folder: Path) -> int:
     from airflow.utils.types import DagRunType
 
     from aml_provider.submission.loader import load
+    from aml_provider.submission.task_api import newest_version_only
 
+    newest_version_only()
     for name, slots in request.workspace.pools({c.name: c for c in request.spec.compute}).items():
         Pool.create_or_update_pool(name, slots=slots, description="made by aml", include_deferred=True)
     dag = load(folder)

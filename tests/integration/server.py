@@ -32,9 +32,6 @@ def clean_environment() -> dict[str, str]:
     """This process's environment without anything that says which Airflow or which workspace is meant."""
     own = ("AIRFLOW", "AML_", "MLFLOW_TRACKING_URI")
     environment = {k: v for k, v in os.environ.items() if not k.startswith(own)}
-    if environment.pop("PYTHONDONTWRITEBYTECODE", None):
-        # Here a hundred processes import Airflow and MLflow: each would compile them again.
-        environment["PYTHONPYCACHEPREFIX"] = str(Path(os.environ["AML_HOME"]).parent / "bytecode")
     # The same effect as in an activated environment, whoever starts the tests.
     return environment | {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
 

@@ -87,3 +87,17 @@ def test_a_link_to_a_file_of_the_output_still_leads_there(folder: Path) -> None:
     (link,) = (folder / ".aml" / "datastores" / "workspaceblobstore" / "dataset").rglob("latest")
     assert link.is_symlink()
     assert link.read_text() == "hello"
+
+
+def test_airflow_does_not_build_its_api_for_workers_that_lag_behind() -> None:
+    """It takes seconds of every run; an Airflow whose inner parts have changed builds all of it again, unnoticed."""
+    code = """
+from aml_provider.submission.task_api import newest_version_only
+from airflow.api_fastapi.execution_api import versions
+
+before = versions.bundle.versions
+newest_version_only()
+print(len(before) > 1, [v.value for v in versions.bundle.versions] == [before[0].value])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines()[-1:] == ["True True"], done.stdout + done.stderr
