@@ -18,9 +18,12 @@ from typing import Any
 from aml_provider.execution.lifecycle import Ending
 from aml_provider.runs.layout import RunFolder, read_json, write_json
 from aml_provider.spec.errors import AmlError
+from aml_provider.tracking.ledger import Ledger, locked
 from aml_provider.tracking.recorder import close_run
 from aml_provider.tracking.unseen import end_open_runs
 
+# A head task that closes a reused run is ended by Airflow after some seconds.
+_WAIT_SECONDS = 300.0
 _log = logging.getLogger(__name__)
 
 
@@ -39,10 +42,18 @@ def close(order: Mapping[str, Any]) -> None:
             write_json(
                 folder / "end.json", {"state": state, "ended": time.time(), "steps": dict(ending.states)}, compact=True
             )
-        close_run(folder, state, ending.states)
+        if not _is_closed(folder):
+            close_run(folder, state, ending.states, order.get("server"))
     elif order.get("server"):
         run = (order["experiment"], order["dag_id"], order["run_id"], order["state"], order["states"])
         end_open_runs(order["server"], *run)
+
+
+def _is_closed(folder: Path) -> bool:
+    """Whether somebody has closed the run meanwhile; whoever is at it is waited for."""
+    with locked(folder, _WAIT_SECONDS):
+        ledger = Ledger.load(folder)
+    return ledger is not None and ledger.closed
 
 
 def _ending(folder: Path, record: Mapping[str, Any], given: Mapping[str, str]) -> Ending:

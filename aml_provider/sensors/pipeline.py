@@ -93,8 +93,6 @@ class PipelineReuseSensor(BaseSensorOperator):
 
             self.ending = record_end(self.binding, ti.dag_id, str(ti.run_id), dict.fromkeys(skipped, "skipped"))
             tasks.append(END_KEY)
-            # There are no MLflow runs yet that anybody else would have to close.
-            ti.xcom_push(CLOSED_XCOM, self.ending.state)
         else:
             from aml_provider.tracking.recorder import open_run
 
@@ -162,6 +160,8 @@ def _succeeded(context: Context) -> None:
         _give_way(lambda: close_records(head.binding, ti.dag_id, str(ti.run_id), ending))
     _push_links(ti, head, linked, MLflowRunLink(), mlflow_page)
     if ending is not None:
+        # Airflow may have ended this process before, for taking too long: then the plugin has the run closed.
+        ti.xcom_push(CLOSED_XCOM, ending.state)
         # Airflow has asked for this before there was one.
         ti.xcom_push(MLflowRunLink().xcom_key, mlflow_page(head.binding, ti, None))
 

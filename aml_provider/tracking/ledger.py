@@ -59,6 +59,13 @@ class Ledger:
     counts: dict[str, dict[str, int]] = field(default_factory=dict)
     names: dict[str, dict[str, str]] = field(default_factory=dict)
 
+    @property
+    def closed(self) -> bool:
+        """Whether MLflow has been told how all runs ended."""
+        open_states = ("RUNNING", "SCHEDULED")
+        states = [self.status, *(step.status for step in self.steps.values())]
+        return self.parent is not None and not any(state in open_states for state in states)
+
     @classmethod
     def load(cls, run_folder: Path) -> Ledger | None:
         """The ledger of a run; ``None`` when tracking of this run was never begun."""

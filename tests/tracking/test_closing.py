@@ -57,6 +57,11 @@ def test_what_stayed_open_is_closed_once(tmp_path: Path, folder: RunFolder, stor
     end = read_json(folder.path / "end.json")
     assert end is not None
     assert [end["state"], end["steps"]] == ["Failed", states]
+    # Another has closed it: not even MLflow is asked.
+    (folder.path.parents[3] / "state/mlflow.db").rename(tmp_path / "away.db")
+    assert close(tmp_path, folder, "failed", states) == ""
+    assert not (folder.path.parents[3] / "state/mlflow.db").exists()
+    (tmp_path / "away.db").rename(folder.path.parents[3] / "state/mlflow.db")
     # The closing task comes after all.
     assert close_run(folder.path, "Failed", states)
     assert len(store.runs()) == 4
