@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +80,11 @@ def completed(file: Path, task: str) -> list[dict[str, Any]]:
     return [e for e in events if e["job"]["name"] == f"lineage.{task}" and e["eventType"] == "COMPLETE"]
 
 
+def children_of(airflow: Airflow) -> list[int]:
+    pid = airflow._process.pid
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
 def test_what_a_step_read_and_wrote_and_whose_result_it_has(tmp_path: Path, told: Path, project: Path) -> None:
     store = str(tmp_path / ".aml/datastores/workspaceblobstore")
     airflow = Airflow(tmp_path / "home")
@@ -107,4 +115,9 @@ def test_what_a_step_read_and_wrote_and_whose_result_it_has(tmp_path: Path, told
         assert [facet["reused"], facet["reusedFrom"]] == [True, ended["use"]["run"]["facets"]["aml"]["stepRunId"]]
         assert [one["name"] for one in again["outputs"]] == [one["name"] for one in ended["use"]["outputs"]]
     finally:
+        # OpenLineage has a process of its own for what it tells of DAG runs, which would stay.
+        others = children_of(airflow)
         airflow.close()
+        for pid in others:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
