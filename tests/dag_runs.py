@@ -172,6 +172,9 @@ def _main() -> None:
     os.dup2(2, 1)
     from airflow.utils.db import upgradedb
 
+    from aml_provider.submission.task_api import newest_version_only
+
+    newest_version_only()
     upgradedb()
     for line in sys.stdin:
         command, *arguments = json.loads(line)
