@@ -123,10 +123,12 @@ class StepRun(Run):
         shown = 0
         while True:
             step = self._info
-            if show_output:
-                text = self._backend.log(self.key)
-                print(text[shown:], end="", flush=True)
-                shown = len(text)
+            while show_output:
+                text, now = self._backend.new_log(self.key, shown)
+                if now == shown:
+                    break
+                print(text, end="", flush=True)
+                shown = now
             if step.state.is_final or self._backend.state().is_final or time.monotonic() >= end:
                 break
             self._backend.wait(INTERVAL)
