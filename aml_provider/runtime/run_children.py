@@ -50,10 +50,15 @@ class RunChildren(RunTags):
         """Whether the run is one of those that a caller asks for."""
         return (
             type in (None, self.type)
-            and status in (None, self.status)
+            and status_is(self.status, status)
             and (not tags or has(self.get_tags(), tags))
             and (not properties or has(self.get_properties(), properties))
         )
+
+
+def status_is(actual: str, wanted: str | None) -> bool:
+    """Whether it is this status; v1 has two words for a run that went well."""
+    return wanted is None or actual == wanted or {actual, wanted} == {"Completed", "Finished"}
 
 
 def has(actual: Mapping[str, str | None], wanted: Any) -> bool:

@@ -94,8 +94,13 @@ class RunMetrics(RunBase):
         """
         if recursive:
             found: dict[str | None, dict[str, Any]] = {self._child: {}}
+            within = {self._child}
             for event in self._store.events():
-                if event["type"] == "metric" and (event.get("to") == "pipeline") == self._to_pipeline:
+                if event.get("child") not in within or (event.get("to") == "pipeline") != self._to_pipeline:
+                    continue
+                if event["type"] == "child_run":
+                    within.add(event["id"])
+                elif event["type"] == "metric":
                     _add(found.setdefault(event.get("child"), {}), event, name)
             return {child or self._own_id(): metrics for child, metrics in found.items()}
         metrics: dict[str, Any] = {}

@@ -244,6 +244,7 @@ class Experiment(PartOfV1):
 
         :param type: only runs of this type, such as ``azureml.PipelineRun``.
         :param tags: only runs with this tag, these tags, or these tags and values; ``properties`` likewise.
+        :param include_children: also step runs and child runs, each behind the run that it is part of.
         """
         from aml_provider.sdk.run_handles import handle
 
@@ -251,11 +252,9 @@ class Experiment(PartOfV1):
             return
         for backend in _runs(self._workspace, self._name):
             run = handle(self, backend)
-            if not run._is_meant(tags, properties, type):
-                continue
-            yield run
-            if include_children:
-                yield from run.get_children()
+            for one in (run, *(run.get_children(recursive=True) if include_children else ())):
+                if one._is_meant(tags, properties, type):
+                    yield one
 
     @staticmethod
     def list(

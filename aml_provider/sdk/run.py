@@ -14,7 +14,7 @@ from aml_provider.sdk.backend import RunBackend, RunKind, RunState, StepInfo
 from aml_provider.sdk.exceptions import RunEnvironmentException
 from aml_provider.sdk.progress import failure_text
 from aml_provider.sdk.run_children import RunChildren
-from aml_provider.sdk.run_reporting import Reporting
+from aml_provider.sdk.run_reporting import Reporting, status_is
 from aml_provider.sdk.run_snapshots import RunSnapshots
 from aml_provider.sdk.run_waiting import RunWaiting
 from aml_provider.sdk.unavailable import PartOfV1
@@ -114,7 +114,7 @@ class Run(RunChildren, RunSnapshots, RunWaiting, Reporting, PartOfV1):
     ) -> Iterator[Any]:
         """An experiment's runs, the newest first."""
         for run in experiment.get_runs(type, tags, properties, include_children):
-            if status in (None, run.status):
+            if status_is(run.status, status):
                 yield run
 
     # --- what it is -----------------------------------------------------------------------------------------
@@ -193,7 +193,7 @@ class Run(RunChildren, RunSnapshots, RunWaiting, Reporting, PartOfV1):
         return () if self._child is not None else self._backend.steps()
 
     def _span(self) -> tuple[float | None, float | None]:
-        return (None, None) if self._child is not None else self._backend.span()
+        return self._backend.span() if self._child is None else self._child_span()
 
     def get_details(self) -> dict[str, Any]:
         """Facts about the run, with v1's keys; there a finished run is ``Completed``."""
@@ -211,9 +211,16 @@ class Run(RunChildren, RunSnapshots, RunWaiting, Reporting, PartOfV1):
         }
 
     def _error(self) -> dict[str, Any]:
-        if self._child is not None or self._state() is not RunState.FAILED:
+        if self.get_status() != "Failed":
             return {}
-        return {"error": {"error": {"code": "UserError", "message": failure_text(self._backend, RunState.FAILED)}}}
+        told = [str(event["message"]) for event in self._recorded("fail") if event["message"]]
+        if told:
+            message = told[-1]
+        elif self._child is not None:
+            message = f"Run {self.id} ended as Failed."
+        else:
+            message = failure_text(self._backend, RunState.FAILED)
+        return {"error": {"error": {"code": "UserError", "message": message}}}
 
     def cancel(self) -> None:
         """Stop the run: what it runs is stopped, containers and pods too."""

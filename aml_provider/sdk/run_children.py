@@ -103,6 +103,12 @@ class RunChildren(Reporting):
     def _child_status(self) -> str:
         return str(self._told_of_child()["status"])
 
+    def _child_span(self) -> tuple[float | None, float | None]:
+        """When this child run began and ended; a run that only MLflow has does not say."""
+        told = [event for event in self._parent._recorded("child_run") if event["id"] == self._child]
+        ended = told[-1].get("time") if told and told[-1]["status"] != "Running" else None
+        return told[0].get("time") if told else None, ended
+
     def _end_child(self, status: str) -> None:
         self._parent._record({"type": "child_run", "id": self._child, "name": self._child_name(), "status": status})
 

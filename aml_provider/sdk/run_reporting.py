@@ -10,14 +10,14 @@ from functools import wraps
 from typing import Any
 
 from aml_provider.runtime import exceptions as inside
-from aml_provider.runtime.run_children import RunChildren, has
+from aml_provider.runtime.run_children import RunChildren, has, status_is
 from aml_provider.runtime.run_files import RunFiles
 from aml_provider.runtime.run_metrics import RunMetrics
 from aml_provider.runtime.run_tags import RunTags
 from aml_provider.sdk import exceptions
 from aml_provider.spec.errors import NotSupportedError
 
-__all__ = ["Reporting", "has"]
+__all__ = ["Reporting", "has", "status_is"]
 
 
 class Reporting(RunMetrics, RunChildren, RunFiles):

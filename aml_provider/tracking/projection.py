@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Metric
 
+# Which run, of a step or of a program, a child run belongs to, however deep it is.
+CHILD_OF_TAG = "aml.child_of"
 # v1's words for how a child run ended.
 CHILD_STATUS = {"Completed": "FINISHED", "Finished": "FINISHED", "Failed": "FAILED", "Canceled": "KILLED"}
 
@@ -164,8 +166,11 @@ class Projection:
 
     # --- child runs -----------------------------------------------------------------------------------------
 
-    def _child(self, child: str, name: str | None = None) -> str:
-        """The MLflow run of a v1 child run, made when first heard of."""
+    def _child(self, child: str, name: str | None = None, of: str | None = None) -> str:
+        """The MLflow run of a v1 child run, made when first heard of.
+
+        :param of: the child run that it is part of; default: the step's own run.
+        """
         known = self._step.children.get(child)
         if known is not None:
             return known
@@ -173,19 +178,20 @@ class Projection:
         # One that was created just before a crash is found by its tags.
         found = self._client.search_runs(
             [self._ledger.experiment_id],
-            f"tags.`aml.child_run_id` = {names.quoted(child)} and tags.`mlflow.parentRunId` = '{self._step.run_id}'",
+            f"tags.`aml.child_run_id` = {names.quoted(child)} and tags.`{CHILD_OF_TAG}` = '{self._step.run_id}'",
             max_results=1,
         )
         if found:
             run_id = found[0].info.run_id
         else:
-            tags = {"mlflow.parentRunId": self._step.run_id, "aml.child_run_id": child}
+            parent = self._child(of) if of else self._step.run_id
+            tags = {"mlflow.parentRunId": parent, CHILD_OF_TAG: self._step.run_id, "aml.child_run_id": child}
             run_id = self._client.create_run(self._ledger.experiment_id, tags=tags, run_name=name or child).info.run_id
         self._step.children[child] = run_id
         return str(run_id)
 
     def _child_run(self, event: Event) -> None:
-        run_id = self._child(str(event.get("id")), event.get("name"))
+        run_id = self._child(str(event.get("id")), event.get("name"), event.get("child"))
         status = CHILD_STATUS.get(str(event.get("status")))
         if status is not None:
             # What was logged before it ended goes first.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from . import names
 from .client import mlflow_client
 from .details import SNAPSHOT, SYSTEM
+from .projection import CHILD_OF_TAG
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -111,15 +112,19 @@ def reported(client: MlflowClient, run: Run, child: str | None = None) -> Iterat
             metric = {"kind": "scalar", "name": key, "value": point.value, "step": point.step}
             yield {"type": "metric", **metric, "child": child, "time": point.timestamp / 1000}
     if child is None:
-        nested = f"tags.`mlflow.parentRunId` = '{run.info.run_id}' and tags.`{_CHILD_TAG}` LIKE '%'"
-        for inner in _search(client, [run.info.experiment_id], nested):
-            identity = inner.data.tags[_CHILD_TAG]
-            status = {"FINISHED": "Completed", "FAILED": "Failed", "KILLED": "Canceled"}.get(
-                inner.info.status, "Running"
-            )
-            told = {"id": identity, "name": inner.info.run_name, "status": status}
-            yield {"type": "child_run", **told, "child": None}
-            yield from reported(client, inner, identity)
+        yield from _reported_by_children(client, run)
+
+
+def _reported_by_children(client: MlflowClient, run: Run) -> Iterator[dict[str, Any]]:
+    text = f"tags.`{CHILD_OF_TAG}` = '{run.info.run_id}'"
+    # Those that began first come first, so that a child run is told of before those that are part of it.
+    found = sorted(_search(client, [run.info.experiment_id], text), key=lambda inner: inner.info.start_time)
+    known = {inner.info.run_id: inner.data.tags[_CHILD_TAG] for inner in found}
+    for inner in found:
+        status = {"FINISHED": "Completed", "FAILED": "Failed", "KILLED": "Canceled"}.get(inner.info.status, "Running")
+        told = {"id": known[inner.info.run_id], "name": inner.info.run_name, "status": status}
+        yield {"type": "child_run", **told, "child": known.get(inner.data.tags["mlflow.parentRunId"])}
+        yield from reported(client, inner, known[inner.info.run_id])
 
 
 def artifact_names(client: MlflowClient, run_id: str, folder: str | None = None) -> Iterator[str]:

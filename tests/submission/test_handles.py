@@ -131,7 +131,9 @@ train.download_file("outputs/model.txt", "down/")
 print(json.dumps([run.get_tags(), run.get_metrics(), train.get_metrics(), train.get_file_names(), type(same).__name__,
                   same == train, [fold.name, fold.status, fold.get_metrics(), fold.parent == train],
                   sorted(map(len, run.get_metrics(recursive=True).values())), run.get_all_logs("logs"),
-                  list(experiment("nightly").get_runs(type="azureml.scriptrun")), len(list(run.get_children(True)))]))
+                  list(experiment("nightly").get_runs(type="azureml.scriptrun")), len(list(run.get_children(True))),
+                  [r == train for r in experiment("nightly").get_runs("azureml.StepRun", include_children=True)],
+                  [len(list(run.get_children(status=word))) for word in ("Finished", "Completed", "Failed")]]))
 """,
     )
     assert found[0] == {"who": "me", "checked": "yes"}
@@ -144,7 +146,7 @@ print(json.dumps([run.get_tags(), run.get_metrics(), train.get_metrics(), train.
     assert found[6] == ["fold", "Completed", {"accuracy": 0.75}, True]
     assert found[7] == [1, 2, 2]
     assert found[8] == ["logs/train/std_log.txt"]
-    assert found[9:] == [[], 2]
+    assert found[9:] == [[], 2, [True], [1, 1, 0]]
     assert (nightly / "down" / "model.txt").read_text() == "model"
     assert "it runs" in (nightly / "logs" / "train" / "std_log.txt").read_text()
 
@@ -276,6 +278,54 @@ def test_runs_side_by_side(notebook: Path) -> None:
     assert "no run 'nothing'" in aml(notebook, "runs", "show", "nothing").stderr
     assert "two runs or more" in aml(notebook, "runs", "compare", ids[0]).stderr
     assert aml(notebook, "runs", "ls", "elsewhere").stdout == "no such runs\n"
+
+
+NESTED = """
+from azureml.core import Experiment, Workspace
+
+experiment = Experiment(Workspace.from_config(), "nested")
+try:
+    with experiment.start_logging() as run:
+        run.log("m", 0)
+        with run.child_run("outer") as outer:
+            outer.log("m", 1)
+            with outer.child_run("inner") as inner:
+                inner.log("m", 2)
+        with run.child_run("bad") as bad:
+            raise ValueError("no data")
+except ValueError:
+    pass
+"""
+
+
+def test_child_runs_have_their_own_metrics_ends_and_places(tmp_path: Path) -> None:
+    folder = project(tmp_path)
+    python(folder, NESTED)
+    found = later(
+        folder,
+        """
+(run,) = experiment("nested").get_runs()
+outer, bad = run.get_children()
+(inner,) = outer.get_children()
+details = [one.get_details() for one in (run, outer, bad)]
+print(json.dumps([
+    [one.get("error", {}).get("error", {}).get("message") for one in details],
+    [one["endTimeUtc"] >= one["startTimeUtc"] for one in details],
+    [run.id, outer.id, inner.id],
+    outer.get_metrics(recursive=True),
+    [one.name for one in run.experiment.get_runs(include_children=True)][1:],
+    [one.name for one in Run.list(run.experiment, status="Failed", include_children=True)][1:],
+]))
+""",
+    )
+    assert found[0] == ["ValueError: no data", None, "ValueError: no data"]
+    assert found[1] == [True, True, True]
+    _, outer, inner = found[2]
+    assert found[3] == {outer: {"m": 1}, inner: {"m": 2}}
+    assert found[4:] == [["outer", "inner", "bad"], ["bad"]]
+    runs = tracked(folder, "nested")
+    assert runs["inner"].data.tags["mlflow.parentRunId"] == runs["outer"].info.run_id
+    assert runs["inner"].data.metrics == {"m": 2.0}
 
 
 def test_an_unknown_keyword_is_named(notebook: Path) -> None:
