@@ -22,7 +22,7 @@ from tests.mlflow_server import serving
 
 from .conftest import KUBERNETES, TARGETS
 from .machine import eventually
-from .server import FINAL, Run, Server, clean_environment, kill_worker
+from .server import FINAL, Run, Server, aml, clean_environment, kill_worker
 
 pytestmark = pytest.mark.airflow
 DAG = """
@@ -321,8 +321,19 @@ def test_a_program_that_sees_no_folder_of_the_run_follows_it_and_adds_to_it(trac
     assert (tracked.folder / "elsewhere" / "made.txt").read_text() == "made"
     assert said["metrics"] == {"rows": [3, 4]}
     assert "ready" in said["log"]
+    found = aml("runs", "ls", "tracked", "--json", workspace=folder_elsewhere(tracked), folder=tracked.folder)
+    listed = [run["id"] for run in json.loads(found.stdout)]
+    identity = pipeline_run_id(first.dag_id, first.run_id)
+    assert identity in listed
+    arguments = ("runs", "compare", identity, listed[0], "--json")
+    compared = aml(*arguments, workspace=folder_elsewhere(tracked), folder=tracked.folder)
+    assert json.loads(compared.stdout)[identity]["metric make: rows"] == 4.0, compared.stderr
     make = tracked.runs(first)["make", "1"]
     assert (make.data.tags["checked"], make.data.metrics["rows"]) == ("elsewhere", 4.0)
+
+
+def folder_elsewhere(tracked: Tracked) -> Path:
+    return tracked.folder / "elsewhere" / "workspace.yaml"
 
 
 def test_a_program_elsewhere_reads_metrics_while_the_step_runs_and_cancels_the_run(tracked: Tracked) -> None:
