@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -31,6 +32,7 @@ _PATIENCE = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "600"}
 KEPT = "The run's folder keeps what was logged; it goes to MLflow when this works again."
 _PROBE_SECONDS = 3.0
 _PROBE_HOLDS_SECONDS = 30.0
+_DATABASE_PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 _CREATE_SECONDS = 120.0
 
 
@@ -196,20 +198,36 @@ _answered: dict[str, float] = {}
 
 
 def _probe(tracking_uri: str, consequence: str) -> None:
-    """Ask a server for any answer at all before MLflow, which retries for minutes, asks it anything.
+    """Ask a server, of MLflow or of a database, for any answer at all before MLflow, which retries for minutes, does.
 
     :raises TrackingError: there is none within three seconds.
     """
-    if not is_remote(tracking_uri) or time.monotonic() - _answered.get(tracking_uri, -1e9) < _PROBE_HOLDS_SECONDS:
+    if time.monotonic() - _answered.get(tracking_uri, -1e9) < _PROBE_HOLDS_SECONDS:
         return
-    import urllib.error
-    import urllib.request
-
-    health = f"{tracking_uri.rstrip('/')}/health"
     try:
-        urllib.request.urlopen(health, timeout=_PROBE_SECONDS).close()
-    except urllib.error.HTTPError as error:
-        error.close()  # an answer: a proxy's 401 or 404 says that somebody is there
+        if is_remote(tracking_uri):
+            _ask_server(f"{tracking_uri.rstrip('/')}/health")
+        elif address := _database_server(tracking_uri):
+            socket.create_connection(address, timeout=_PROBE_SECONDS).close()
+        else:
+            return
     except (OSError, ValueError) as error:
         raise _unusable(tracking_uri, getattr(error, "reason", None) or error, consequence) from error
     _answered[tracking_uri] = time.monotonic()
+
+
+def _ask_server(url: str) -> None:
+    import urllib.error
+    import urllib.request
+
+    try:
+        urllib.request.urlopen(url, timeout=_PROBE_SECONDS).close()
+    except urllib.error.HTTPError as error:
+        error.close()  # an answer: a proxy's 401 or 404 says that somebody is there
+
+
+def _database_server(tracking_uri: str) -> tuple[str, int] | None:
+    """Where a database listens; ``None``: it is none, or the driver knows it by other means than host and port."""
+    parts = urlsplit(tracking_uri)
+    port = _DATABASE_PORTS.get(parts.scheme.split("+")[0])
+    return (parts.hostname, parts.port or port) if port and parts.hostname else None

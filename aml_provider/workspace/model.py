@@ -24,6 +24,20 @@ from typing_extensions import Self
 DEFAULT_DATASTORE = "workspaceblobstore"
 FILE_DATASTORE = "workspacefilestore"
 LOCAL_SCHEMES = ("", "file", "local")
+# What MLflow can track in; a path has no scheme.
+MLFLOW_SCHEMES = (
+    "",
+    "file",
+    "http",
+    "https",
+    "sqlite",
+    "postgresql",
+    "mysql",
+    "mssql",
+    "databricks",
+    "databricks-uc",
+    "uc",
+)
 _SECRET_WORDS = ("sig=", "signature=", "token=", "key=", "password=", "credential=", "secret=")
 
 
@@ -307,6 +321,18 @@ class MlflowConfig(Section):
     """Where runs are recorded; with no URI, an SQLite file in the state folder."""
 
     tracking_uri: str | None = None
+
+    @field_validator("tracking_uri")
+    @classmethod
+    def _known_scheme(cls, uri: str | None) -> str | None:
+        parts = urlsplit(uri or "")
+        scheme = parts.scheme.split("+")[0]
+        if scheme not in MLFLOW_SCHEMES or (scheme in ("http", "https") and not parts.hostname):
+            raise ValueError(
+                "must be a server (http://mlflow:5000) or a database (sqlite:///mlflow.db, "
+                f"postgresql://host/database), not {uri!r}"
+            )
+        return uri
 
 
 class AirflowConfig(Section):

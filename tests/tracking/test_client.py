@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -81,3 +82,16 @@ def test_patience_ends_with_the_file_and_is_not_left_in_the_environment(
     monkeypatch.setenv(name, "77")
     with mlflow_client(slow_server), patient():
         assert os.environ[name] == "77"
+
+
+@pytest.mark.parametrize("uri", ["postgresql://u:secret@127.0.0.1:1/ml", "mysql+pymysql://127.0.0.1:1/ml"])
+def test_a_database_that_is_down_is_told_at_once(uri: str) -> None:
+    """MLflow itself tries for minutes, in every process."""
+    began = time.monotonic()
+    with (
+        pytest.raises(TrackingError, match=r"cannot be used: \[Errno 111\] Connection refused") as error,
+        mlflow_client(uri),
+    ):
+        pass
+    assert "secret" not in str(error.value)
+    assert time.monotonic() - began < 60

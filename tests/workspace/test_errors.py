@@ -143,3 +143,10 @@ def test_any_text_is_a_workspace_or_a_sentence(tmp_path_factory: pytest.TempPath
     else:
         return
     assert message.startswith(str(file))
+
+
+@pytest.mark.parametrize("uri", ["ftp://mlflow", "htp://mlflow:5000", "http://", "http:///mlflow"])
+def test_a_tracking_uri_that_mlflow_cannot_use(write: Write, uri: str) -> None:
+    said = complaint(write(f"mlflow: {{tracking_uri: '{uri}'}}"))
+    assert "key mlflow.tracking_uri: must be a server (http://mlflow:5000) or a database" in said
+    assert said.rstrip(".").endswith(f"not {uri!r}")
