@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from aml_provider.storage.transfer import Options
 from tests import stores
 from tests.storage.transfer.conftest import Make
 from tests.storage.transfer.test_interrupted import seen, started, told
@@ -110,7 +111,11 @@ def test_killed_and_tried_again(
             refused += 1
             assert refused < 4
         now = seen(destination)
-        assert {path: now.get(path) for path in whole} == whole
+        assert set(whole) <= set(now)
+        # What had arrived in the moment of the kill may not be in the notes yet; where the source has no checksums,
+        # nothing else tells that it is whole.
+        again = [path for path, mark in whole.items() if now[path] != mark]
+        assert len(again) <= Options().workers, again
         whole = now
     seconds = time.monotonic() - began
     most = max(result["peak"], *peaks, 0)
