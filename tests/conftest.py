@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import functools
+import gc
 import os
 import shutil
 import ssl
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 # How fast a machine is decides no test: the first call of a property may pay for an import.
 hypothesis.settings.register_profile("aml", deadline=None)
 hypothesis.settings.load_profile("aml")
+
+# Airflow, MLflow and Kubernetes make a million objects that stay; Python would look through them again and again.
+gc.set_threshold(50_000)
 
 ROOT = Path(__file__).resolve().parents[1]
 TESTBED = ROOT.parent / "shared" / "testbed"

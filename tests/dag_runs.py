@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import subprocess
@@ -174,6 +175,8 @@ def _main() -> None:
 
     from aml_provider.submission.task_api import newest_version_only
 
+    # As the process of an embedded run does.
+    gc.set_threshold(50_000)
     newest_version_only()
     upgradedb()
     for line in sys.stdin:
