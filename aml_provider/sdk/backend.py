@@ -96,6 +96,9 @@ class Reports(Protocol):
     def events(self) -> Iterator[dict[str, Any]]:
         """Everything so far, in order."""
 
+    def in_mlflow(self) -> dict[str, Any]:
+        """Metrics that the script gave to MLflow itself, as ``get_metrics`` gives them; none when MLflow is away."""
+
     def put(self, name: str, source: Any) -> None:
         """Keep a file, or a stream's content, under a name that is free."""
 

@@ -222,6 +222,23 @@ class Run(RunChildren, RunSnapshots, RunWaiting, Reporting, PartOfV1):
             message = failure_text(self._backend, RunState.FAILED)
         return {"error": {"error": {"code": "UserError", "message": message}}}
 
+    def get_metrics(
+        self, name: str | None = None, recursive: bool = False, run_type: Any = None, populate: bool = False
+    ) -> dict[str, Any]:
+        """What was logged so far: a single value, or a list when a name was logged several times; rows as columns.
+
+        What a step's script logs by MLflow's own functions is there too.
+
+        :param name: only this metric.
+        :param recursive: of the child runs too; the result is then run id -> metrics.
+        """
+        found = super().get_metrics(name, recursive)
+        if self._child is None:
+            own = found.setdefault(self.id, {}) if recursive else found
+            if name is None or name not in own:
+                own |= {k: v for k, v in self._reports.in_mlflow().items() if k not in own and name in (None, k)}
+        return found
+
     def cancel(self) -> None:
         """Stop the run: what it runs is stopped, containers and pods too."""
         if self._child is not None:

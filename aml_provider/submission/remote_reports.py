@@ -69,6 +69,10 @@ class MlflowReports:
         with self._run() as (client, run):
             return iter([*reported(client, run)])
 
+    def in_mlflow(self) -> dict[str, Any]:
+        """Nothing that is not among the events."""
+        return {}
+
     def put(self, name: str, source: Any) -> None:
         """Give a file to MLflow.
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,12 @@ from aml_provider.runtime.store import StepStore
 from aml_provider.sdk.backend import Reports
 from aml_provider.submission.sending import Sender
 from aml_provider.submission.state import latest_attempt
+from aml_provider.tracking.client import mlflow_client
+from aml_provider.tracking.errors import TrackingError
+from aml_provider.tracking.ledger import Ledger
+from aml_provider.tracking.remote import metrics_besides
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -63,6 +71,10 @@ class RunReports:
     def events(self) -> Iterator[dict[str, Any]]:
         """Everything so far, in order."""
         return self._place.events()
+
+    def in_mlflow(self) -> dict[str, Any]:
+        """Metrics that the script gave to MLflow itself."""
+        return self._place.in_mlflow()
 
     def put(self, name: str, source: Any) -> None:
         """Keep a file."""
@@ -137,6 +149,11 @@ class FolderReports:
             kind = "table" if isinstance(value, dict) else "list" if isinstance(value, list) else "scalar"
             yield {"type": "metric", "kind": kind, "name": name, "value": value, "step": None, "child": None}
 
+    def in_mlflow(self) -> dict[str, Any]:
+        """Metrics that the script gave to MLflow itself: by its functions, or by its autologging."""
+        attempt = None if self._key is None else latest_attempt(self._run.path, self._key)
+        return {} if attempt is None else _only_in_mlflow(attempt.path)
+
     def _journal(self, key: str) -> Iterator[dict[str, Any]]:
         attempt = latest_attempt(self._run.path, key)
         return iter(()) if attempt is None else read_events(str(attempt.events))
@@ -168,3 +185,24 @@ class FolderReports:
     def send(self, timeout_seconds: float) -> None:
         """Bring MLflow up to date."""
         self._sender.flush(timeout_seconds)
+
+
+def _only_in_mlflow(attempt: Path) -> dict[str, Any]:
+    """Of the step whose attempt this is; for a reused step, of the run that computed it."""
+    # .../steps/<key>/attempts/<n>
+    step, run_folder = attempt.parents[1], attempt.parents[3]
+    ledger = Ledger.load(run_folder)
+    known = None if ledger is None else ledger.steps.get(step.name)
+    if ledger is None or known is None:
+        return {}
+    try:
+        with mlflow_client(ledger.tracking_uri, "What scripts gave to MLflow themselves is not known now.") as client:
+            return metrics_besides(client, known.run_id, ledger.counts.get(known.run_id, {}))
+    except TrackingError as error:
+        _say_once(str(error))
+        return {}
+
+
+@lru_cache(maxsize=64)
+def _say_once(message: str) -> None:
+    _log.warning("%s", message)

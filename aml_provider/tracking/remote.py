@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -125,6 +125,19 @@ def _reported_by_children(client: MlflowClient, run: Run) -> Iterator[dict[str, 
         told = {"id": known[inner.info.run_id], "name": inner.info.run_name, "status": status}
         yield {"type": "child_run", **told, "child": known.get(inner.data.tags["mlflow.parentRunId"])}
         yield from reported(client, inner, known[inner.info.run_id])
+
+
+def metrics_besides(client: MlflowClient, run_id: str, known: Container[str]) -> dict[str, Any]:
+    """What else was logged to an MLflow run: a value, or a list when it was logged several times.
+
+    :param known: the metrics that are left out.
+    """
+    found: dict[str, Any] = {}
+    for key in sorted(client.get_run(run_id).data.metrics):
+        if not key.startswith(SYSTEM) and key not in known:
+            points = sorted(client.get_metric_history(run_id, key), key=lambda point: (point.step, point.timestamp))
+            found[key] = points[0].value if len(points) == 1 else [point.value for point in points]
+    return found
 
 
 def artifact_names(client: MlflowClient, run_id: str, folder: str | None = None) -> Iterator[str]:

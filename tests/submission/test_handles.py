@@ -280,6 +280,42 @@ def test_runs_side_by_side(notebook: Path) -> None:
     assert aml(notebook, "runs", "ls", "elsewhere").stdout == "no such runs\n"
 
 
+BY_ITSELF = """
+import mlflow
+from azureml.core import Run
+
+run = Run.get_context()
+run.log("loss", 0.25)
+run.log_row("row", x=1)
+mlflow.log_metric("accuracy", 0.75)
+for epoch in range(3):
+    mlflow.log_metric("curve", epoch, step=epoch)
+"""
+
+
+def test_a_step_has_what_its_script_gave_to_mlflow_itself_also_when_it_is_reused(tmp_path: Path) -> None:
+    folder = project(tmp_path)
+    (folder / "src" / "step.py").write_text(BY_ITSELF)
+    for _ in range(2):
+        python(folder, PIPELINE.replace("UNTIL", "''"))
+    found = later(
+        folder,
+        """
+trains = [run.get_steps()[0] for run in experiment("nightly").get_runs()]
+print(json.dumps([[train.get_properties().get("azureml.isreused"), train.get_metrics(), train.get_metrics("accuracy"),
+                   train.parent.get_metrics(recursive=True)[train.id]] for train in trains]))
+""",
+    )
+    own = {"loss": 0.25, "row": {"x": 1}, "after": 3, "accuracy": 0.75, "curve": [0, 1, 2]}
+    assert found == [["true", own, {"accuracy": 0.75}, own], [None, own, {"accuracy": 0.75}, own]]
+    for ledger in folder.glob(".aml/**/tracking.json"):
+        away = json.loads(ledger.read_text()) | {"tracking_uri": "http://127.0.0.1:9"}
+        ledger.write_text(json.dumps(away))
+    done = python(folder, LATER + 'print(next(experiment("nightly").get_runs()).get_steps()[0].get_metrics())')
+    assert done.stdout == "{'loss': 0.25, 'row': {'x': 1}, 'after': 3}\n"
+    assert "What scripts gave to MLflow themselves is not known now." in done.stderr
+
+
 NESTED = """
 from azureml.core import Experiment, Workspace
 
