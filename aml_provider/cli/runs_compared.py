@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from aml_provider.cli.runs_found import the_run
+from aml_provider.cli.runs_json import print_json
 from aml_provider.cli.runs_shown import short
 from aml_provider.cli.table import print_table
 from aml_provider.spec.errors import AmlError
@@ -28,7 +28,7 @@ def print_comparison(names: list[str], differing: bool, as_json: bool) -> None:
             run.id: {" ".join(row): column[row] for row in rows if row in column}
             for run, column in zip(runs, columns, strict=True)
         }
-        print(json.dumps(value, indent=2, default=str))
+        print_json(value)
         return
     if not rows:
         print("the runs do not differ" if differing else "there is nothing to compare")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import time
 from typing import Any
 
 from aml_provider.cli.runs_found import all_runs, the_run
+from aml_provider.cli.runs_json import print_json
 from aml_provider.cli.table import print_table
 from aml_provider.sdk.backend import RunKind, StepInfo
 from aml_provider.spec.errors import AmlError
@@ -29,7 +29,7 @@ def print_runs(experiment: str | None, status: str | None, tags: list[str], limi
         if all(run._is_meant(_tag(tag), None) for tag in tags):
             found.append(run)
     if as_json:
-        print(json.dumps([_summary(run) for run in found], indent=2, default=str))
+        print_json([_summary(run) for run in found])
         return
     if not found:
         print("no such runs" if experiment or status or tags else "no runs yet")
@@ -81,7 +81,7 @@ def print_run(name: str, as_json: bool) -> None:
             "steps": [_step(step, metrics.get(step.step_run_id)) for step in steps],
             "files": run.get_file_names(),
         }
-        print(json.dumps(value, indent=2, default=str))
+        print_json(value)
         return
     began, ended = run._backend.span()
     print(f"run {run.id}: {run.get_status()}")

@@ -323,6 +323,8 @@ experiment = Experiment(Workspace.from_config(), "nested")
 try:
     with experiment.start_logging() as run:
         run.log("m", 0)
+        run.log("none", float("nan"))
+        run.log_list("far", [1, float("-inf")])
         with run.child_run("outer") as outer:
             outer.log("m", 1)
             with outer.child_run("inner") as inner:
@@ -362,6 +364,13 @@ print(json.dumps([
     runs = tracked(folder, "nested")
     assert runs["inner"].data.tags["mlflow.parentRunId"] == runs["outer"].info.run_id
     assert runs["inner"].data.metrics == {"m": 2.0}
+    # What no JSON has is a text, as JavaScript's and other readers need it.
+    shown = json.loads(aml(folder, "runs", "show", "latest", "--json").stdout, parse_constant=pytest.fail)
+    assert shown["metrics"] == {"m": 0, "none": "NaN", "far": [1, "-Infinity"]}
+    compared = json.loads(
+        aml(folder, "runs", "compare", "latest", "latest", "--json").stdout, parse_constant=pytest.fail
+    )
+    assert compared[shown["id"]]["metric none"] == "NaN"
 
 
 def test_an_unknown_keyword_is_named(notebook: Path) -> None:
