@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from aml_provider.sdk.backend import RunBackend, RunKind, RunState, StepInfo
@@ -91,7 +92,7 @@ class Run(RunChildren, RunSnapshots, RunWaiting, Reporting, PartOfV1):
 
     @staticmethod
     def get(workspace: Workspace, run_id: str) -> Any:
-        """The run with this id, which may be of any kind.
+        """The run with this id, which may be of any kind; of a child run, an id that was made for it.
 
         :raises RunNotFoundError: there is no record of it.
         """
@@ -99,7 +100,18 @@ class Run(RunChildren, RunSnapshots, RunWaiting, Reporting, PartOfV1):
         from aml_provider.sdk.run_handles import handle
         from aml_provider.sdk.submission import experiment_of, find_run
 
-        backend = find_run(workspace.loaded, workspace.name, run_id)
+        try:
+            backend = find_run(workspace.loaded, workspace.name, run_id)
+        except LookupError:
+            # A child run's id is that of the run it is part of, and some digits.
+            parent, _, digits = run_id.rpartition("_")
+            if not parent or len(digits) != 8:
+                raise
+            with suppress(LookupError):
+                for child in Run.get(workspace, parent).get_children():
+                    if child.id == run_id:
+                        return child
+            raise
         return handle(Experiment(workspace, experiment_of(backend)), backend, run_id)
 
     @staticmethod

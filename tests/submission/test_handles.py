@@ -350,6 +350,7 @@ print(json.dumps([
     [one.get("error", {}).get("error", {}).get("message") for one in details],
     [one["endTimeUtc"] >= one["startTimeUtc"] for one in details],
     [run.id, outer.id, inner.id],
+    [Run.get(ws, one.id).name for one in (outer, inner, bad)],
     outer.get_metrics(recursive=True),
     [one.name for one in run.experiment.get_runs(include_children=True)][1:],
     [one.name for one in Run.list(run.experiment, status="Failed", include_children=True)][1:],
@@ -359,8 +360,9 @@ print(json.dumps([
     assert found[0] == ["ValueError: no data", None, "ValueError: no data"]
     assert found[1] == [True, True, True]
     _, outer, inner = found[2]
-    assert found[3] == {outer: {"m": 1}, inner: {"m": 2}}
-    assert found[4:] == [["outer", "inner", "bad"], ["bad"]]
+    assert found[3] == ["outer", "inner", "bad"]
+    assert found[4] == {outer: {"m": 1}, inner: {"m": 2}}
+    assert found[5:] == [["outer", "inner", "bad"], ["bad"]]
     runs = tracked(folder, "nested")
     assert runs["inner"].data.tags["mlflow.parentRunId"] == runs["outer"].info.run_id
     assert runs["inner"].data.metrics == {"m": 2.0}
