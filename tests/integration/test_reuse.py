@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,40 @@ LOCAL = "counted-local"
 ON_KUBERNETES = pytest.param("counted-deferred", marks=pytest.mark.kubernetes)
 
 
-@pytest.fixture
-def salt() -> str:
-    """Nobody has computed anything with it before."""
-    return uuid.uuid4().hex
+@dataclass
+class Story:
+    """Runs of one pipeline with a salt with which nobody has computed anything before."""
+
+    server: Server
+    dag: str = LOCAL
+    conf: dict[str, Any] = field(default_factory=dict)
+    salt: str = field(default_factory=lambda: uuid.uuid4().hex)
+    begun: list[Run] = field(default_factory=list)
+
+    def begin(self, count: int = 1, dag: str = "", **conf: Any) -> Story:
+        triggered = [self.server.trigger(dag or self.dag, salt=self.salt, **self.conf, **conf) for _ in range(count)]
+        self.begun += triggered
+        return self
+
+    def run(self, dag: str = "", **conf: Any) -> Run:
+        """One more, that has succeeded."""
+        run = self.begin(dag=dag, **conf).begun[-1]
+        assert run.wait() == "success", run.states()
+        return run
+
+    def first(self) -> Run:
+        assert self.begun[0].wait() == "success", self.begun[0].states()
+        return self.begun[0]
+
+
+@pytest.fixture(scope="module")
+def stories(server: Server, pools: None, available: set[str]) -> dict[str, Story]:
+    """All stories that begin with a run that has to compute: these need not wait for each other."""
+    begun = {name: Story(server).begin(build_number=1) for name in ("plain", "cleared", "regenerated")}
+    if available >= {"docker", "kubernetes"}:
+        begun["container"] = Story(server, "counted-docker").begin()
+    begun[LOCAL] = Story(server, conf={"seconds": 2.0}).begin(2)
+    return begun
 
 
 def counts(*runs: Run) -> dict[str, int]:
@@ -51,24 +82,23 @@ def written(salt: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("dag", [LOCAL, ON_KUBERNETES])
-def test_two_runs_started_together_compute_each_step_once(server: Server, salt: str, dag: str) -> None:
-    one = server.trigger(dag, salt=salt, seconds=2.0)
-    two = server.trigger(dag, salt=salt, seconds=2.0)
+def test_two_runs_started_together_compute_each_step_once(server: Server, stories: dict[str, Story], dag: str) -> None:
+    story = stories.get(dag) or Story(server, dag, {"seconds": 2.0}).begin(2)
+    one, two = story.begun
     assert (one.wait(), two.wait()) == ("success", "success"), (one.states(), two.states())
     assert counts(one, two) == dict.fromkeys(STEPS, 1)
-    assert texts(one) == texts(two) == written(salt)
+    assert texts(one) == texts(two) == written(story.salt)
 
 
-def test_another_build_number_reuses_everything_in_one_task(server: Server, salt: str) -> None:
-    one = server.trigger(LOCAL, salt=salt, build_number=1)
-    assert one.wait() == "success"
-    two = server.trigger(LOCAL, salt=salt, build_number=2)
-    assert two.wait() == "success"
+def test_another_build_number_reuses_everything_in_one_task(stories: dict[str, Story]) -> None:
+    story = stories["plain"]
+    one = story.first()
+    two = story.run(build_number=2)
     states = two.states()
     assert states.pop("reuse") == "success"
     assert set(states.values()) == {"skipped"}
     assert counts(two) == dict.fromkeys(STEPS, 0)
-    assert texts(two) == written(salt)
+    assert texts(two) == written(story.salt)
     assert "3 of 3 steps reused" in two.log("reuse")
     assert_mlflow_says_whose_results_they_are(one, two)
 
@@ -93,52 +123,56 @@ def assert_mlflow_says_whose_results_they_are(one: Run, two: Run) -> None:
     assert parent.data.tags["aml.reused"] == "3 of 3 steps"
 
 
-def test_a_step_that_a_person_clears_runs_and_what_comes_after_is_looked_at_again(server: Server, salt: str) -> None:
-    assert server.trigger(LOCAL, salt=salt).wait() == "success"
-    two = server.trigger(LOCAL, salt=salt)
-    assert two.wait() == "success"
+def test_a_step_that_a_person_clears_runs_and_what_comes_after_is_looked_at_again(stories: dict[str, Story]) -> None:
+    story = stories["cleared"]
+    story.first()
+    two = story.run()
     two.clear("second")
     eventually("the cleared step has run", lambda: two.states()["second"] == "success", seconds=120)
     assert counts(two) == {"first": 0, "second": 1, "third": 0}
     assert two.wait() == "success"
-    three = server.trigger(LOCAL, salt=salt)
-    assert three.wait() == "success"
+    three = story.run()
     (place,) = three.xcom("reuse")["second"].values()
     assert two.step_run_id("second") in place["path"], "the result of the cleared step has taken the old one's place"
 
 
-def test_a_run_that_regenerates_its_outputs_computes_everything(server: Server, salt: str) -> None:
-    assert server.trigger(LOCAL, salt=salt).wait() == "success"
-    again = server.trigger(LOCAL, salt=salt, regenerate_outputs=True)
-    assert again.wait() == "success"
+def test_a_run_that_regenerates_its_outputs_computes_everything(stories: dict[str, Story]) -> None:
+    story = stories["regenerated"]
+    story.first()
+    again = story.run(regenerate_outputs=True)
     assert counts(again) == dict.fromkeys(STEPS, 1)
-    assert texts(again) == written(salt)
+    assert texts(again) == written(story.salt)
 
 
-def compute_and_wait(server: Server, others: int, **conf: Any) -> tuple[Run, list[Run]]:
-    """A run that computes its first step until the gate opens, and others that wait for it in the triggerer."""
-    one = server.trigger(LOCAL, **conf)
-    eventually("the first run computes", lambda: counts(one)["first"] == 1, seconds=60)
-    runs = [server.trigger(LOCAL, **conf) for _ in range(others)]
-    eventually("the others wait", lambda: {r.states()["first"] for r in runs} == {"deferred"}, seconds=120)
-    return one, runs
+@pytest.fixture(scope="module")
+def held(server: Server, pools: None, tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Story, Path]]:
+    """Runs that compute their first step until a gate opens, and others that wait for it in the triggerer."""
+    folder = tmp_path_factory.mktemp("held")
+    killed = Story(server, conf={"gate": str(folder / "killed")})
+    failing = Story(server, conf={"gate": str(folder / "failing"), "fails_without": str(folder / "marker")})
+    for story in (killed.begin(), failing.begin()):
+        owner = story.begun[0]
+        eventually("the first run computes", lambda owner=owner: counts(owner)["first"] == 1, seconds=120)
+    waiting = killed.begin(1).begun[1:] + failing.begin(2).begun[1:]
+    eventually("the others wait", lambda: {r.states()["first"] for r in waiting} == {"deferred"}, seconds=180)
+    return {"killed": (killed, folder / "killed"), "failing": (failing, folder / "failing")}
 
 
-def test_the_claim_of_a_killed_worker_is_taken_over(server: Server, salt: str, tmp_path: Path) -> None:
-    gate = tmp_path / "gate"
-    one, (two,) = compute_and_wait(server, 1, salt=salt, gate=str(gate))
+def test_the_claim_of_a_killed_worker_is_taken_over(held: dict[str, tuple[Story, Path]]) -> None:
+    story, gate = held["killed"]
+    one, two = story.begun
     kill_worker(one, "first")
     eventually("the second run computes", lambda: counts(two)["first"] == 1, seconds=120)
     gate.touch()
     assert two.wait() == "success", two.states()
     assert one.wait() == "success", one.states()
-    assert texts(one) == texts(two) == written(salt)
+    assert texts(one) == texts(two) == written(story.salt)
     assert counts(one, two)["second"] == counts(one, two)["third"] == 1
 
 
-def test_when_the_owner_fails_one_of_those_who_wait_goes_on(server: Server, salt: str, tmp_path: Path) -> None:
-    gate, marker = tmp_path / "gate", tmp_path / "marker"
-    one, others = compute_and_wait(server, 2, salt=salt, gate=str(gate), fails_without=str(marker))
+def test_when_the_owner_fails_one_of_those_who_wait_goes_on(held: dict[str, tuple[Story, Path]]) -> None:
+    story, gate = held["failing"]
+    one, *others = story.begun
     gate.touch()
     assert one.wait() == "failed"
     assert [r.wait() for r in others] == ["success", "success"], [r.states() for r in others]
@@ -146,9 +180,8 @@ def test_when_the_owner_fails_one_of_those_who_wait_goes_on(server: Server, salt
     assert counts(*others) == dict.fromkeys(STEPS, 1)
 
 
-def test_no_claim_is_left_when_everything_has_ended(server: Server, salt: str) -> None:
-    run = server.trigger(LOCAL, salt=salt)
-    assert run.wait() == "success"
+def test_no_claim_is_left_when_everything_has_ended(server: Server, stories: dict[str, Story]) -> None:
+    run = stories["plain"].first()
     claims = RunStore.of(server.workspace, "workspaceblobstore").reuse / "claims"
     mine = [file for file in claims.glob("*.json") if run.step_run_id("third") in file.read_text()]
     assert mine == []
@@ -156,13 +189,11 @@ def test_no_claim_is_left_when_everything_has_ended(server: Server, salt: str) -
 
 @pytest.mark.docker
 @pytest.mark.kubernetes
-def test_a_container_and_a_pod_of_the_same_trusted_image_share_their_results(server: Server, salt: str) -> None:
-    container = server.trigger("counted-docker", salt=salt)
-    assert container.wait() == "success"
-    pod = server.trigger("counted-deferred", salt=salt)
-    assert pod.wait() == "success"
+def test_a_container_and_a_pod_of_the_same_trusted_image_share_their_results(stories: dict[str, Story]) -> None:
+    story = stories["container"]
+    container = story.first()
+    pod = story.run("counted-deferred")
     assert counts(container) == dict.fromkeys(STEPS, 1)
     assert counts(pod) == dict.fromkeys(STEPS, 0)
-    process = server.trigger(LOCAL, salt=salt)
-    assert process.wait() == "success"
+    process = story.run(LOCAL)
     assert counts(process) == dict.fromkeys(STEPS, 1), "nothing declares this worker's Python to be that image's"

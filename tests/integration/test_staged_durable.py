@@ -7,7 +7,7 @@ import re
 import shutil
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from kubernetes import client, config
 from tests.stores import Place, connection, place
 
 from .machine import NAMESPACE, OWNER, eventually, pods
-from .server import FINAL, Run, Server, free_port, kill_runner
+from .server import FINAL, Run, Server, kill_runner
 from .staging import account
 
 pytestmark = [
@@ -33,7 +33,7 @@ WORKSPACE = """
 name: apart
 state: STATE
 default_kind: kubernetes
-airflow: {url: 'http://127.0.0.1:PORT'}
+airflow: {url: 'ADDRESS'}
 datastores: {blobs: {url: 'URL', conn_id: my_s3}}
 kubernetes:
   shared_volume: false
@@ -45,7 +45,11 @@ kubernetes:
   image_pull_policy: Never
   config_file: KUBECONFIG
   retry_delay_seconds: 1
-compute: {watched: {deferrable: false}, deferred: {deferrable: true}}
+compute:
+  watched: {deferrable: false}
+  # Their pools are those of other tests, too.
+  deferred: {deferrable: true, max_nodes: 8}
+  local: {kind: local, max_nodes: 8}
 reuse: {trusted_images: ['testbed/*'], lease_seconds: 5}
 """
 
@@ -71,7 +75,7 @@ class _Asked(BaseHTTPRequestHandler):
 
 @dataclass
 class Apart:
-    """An Airflow whose cluster sees none of its files, and the bucket between them."""
+    """The running Airflow in a workspace whose cluster sees none of its files, and the bucket between them."""
 
     server: Server
     bucket: Place
@@ -107,9 +111,9 @@ class Apart:
 
 
 @pytest.fixture(scope="module")
-def apart(tmp_path_factory: pytest.TempPathFactory, testbed_home: Path) -> Iterator[Apart]:
-    folder, admin, port = tmp_path_factory.mktemp("apart"), testbed_home / "kubeconfig", free_port()
-    shutil.copytree(HERE / "dags_apart", folder / "dags", ignore=shutil.ignore_patterns("__pycache__"))
+def apart(server: Server, tmp_path_factory: pytest.TempPathFactory, testbed_home: Path) -> Iterator[Apart]:
+    folder, admin = tmp_path_factory.mktemp("apart"), testbed_home / "kubeconfig"
+    dags = server.dags / "apart"
     with (
         pytest.MonkeyPatch.context() as patch,
         place("s3", folder, patch) as bucket,
@@ -118,19 +122,23 @@ def apart(tmp_path_factory: pytest.TempPathFactory, testbed_home: Path) -> Itera
     ):
         asked = threading.Thread(target=gate.serve_forever)
         asked.start()
-        text = WORKSPACE.replace("STATE", str(folder / "state")).replace("PORT", str(port)).replace("URL", bucket.url)
-        (folder / "workspace.yaml").write_text(text.replace("KUBECONFIG", str(own)))
-        server = Server(folder / "home", folder / "dags", folder / "workspace.yaml", port, own)
+        text = WORKSPACE.replace("STATE", str(folder / "state")).replace("ADDRESS", server.url)
+        workspace = folder / "workspace.yaml"
+        workspace.write_text(text.replace("URL", bucket.url).replace("KUBECONFIG", str(own)))
+        view = replace(server, workspace_file=workspace, kubeconfig=own)
+        known = connection("s3")
+        known["extra"] = json.dumps(known["extra"])
+        server.api.post("connections", {"connection_id": "my_s3", **known})
         try:
-            server.start()
-            server.ready({"carried"})
-            known = connection("s3")
-            known["extra"] = json.dumps(known["extra"])
-            server.api.post("connections", {"connection_id": "my_s3", **known})
-            assert server.aml("pools").returncode == 0
-            yield Apart(server, bucket, admin, gate)
+            assert view.aml("pools").returncode == 0
+            shutil.copytree(HERE / "dags_apart", dags, ignore=shutil.ignore_patterns("__pycache__"))
+            file = dags / "carried_pipeline.py"
+            file.write_text(file.read_text().replace("from_config()", f'from_config("{workspace}")'))
+            view.ready({"carried"})
+            yield Apart(view, bucket, admin, gate)
         finally:
-            server.stop()
+            shutil.rmtree(dags, ignore_errors=True)
+            server.api.delete("connections/my_s3")
             gate.shutdown()
             asked.join()
 
