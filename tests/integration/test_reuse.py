@@ -53,7 +53,8 @@ def stories(server: Server, pools: None, available: set[str]) -> dict[str, Story
     begun = {name: Story(server).begin(build_number=1) for name in ("plain", "cleared", "regenerated")}
     if available >= {"docker", "kubernetes"}:
         begun["container"] = Story(server, "counted-docker").begin()
-    begun[LOCAL] = Story(server, conf={"seconds": 2.0}).begin(2)
+    for dag in (LOCAL, *(["counted-deferred"] if "kubernetes" in available else [])):
+        begun[dag] = Story(server, dag, {"seconds": 2.0}).begin(2)
     return begun
 
 
@@ -82,8 +83,8 @@ def written(salt: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("dag", [LOCAL, ON_KUBERNETES])
-def test_two_runs_started_together_compute_each_step_once(server: Server, stories: dict[str, Story], dag: str) -> None:
-    story = stories.get(dag) or Story(server, dag, {"seconds": 2.0}).begin(2)
+def test_two_runs_started_together_compute_each_step_once(stories: dict[str, Story], dag: str) -> None:
+    story = stories[dag]
     one, two = story.begun
     assert (one.wait(), two.wait()) == ("success", "success"), (one.states(), two.states())
     assert counts(one, two) == dict.fromkeys(STEPS, 1)
@@ -145,8 +146,11 @@ def test_a_run_that_regenerates_its_outputs_computes_everything(stories: dict[st
 
 
 @pytest.fixture(scope="module")
-def held(server: Server, pools: None, tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Story, Path]]:
-    """Runs that compute their first step until a gate opens, and others that wait for it in the triggerer."""
+def held(server: Server, pools: None, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Story]:
+    """Runs that compute their first step until a gate opens, and others that wait for it in the triggerer.
+
+    One gate is closed; the other has been opened when all had waited.
+    """
     folder = tmp_path_factory.mktemp("held")
     killed = Story(server, conf={"gate": str(folder / "killed")})
     failing = Story(server, conf={"gate": str(folder / "failing"), "fails_without": str(folder / "marker")})
@@ -155,25 +159,24 @@ def held(server: Server, pools: None, tmp_path_factory: pytest.TempPathFactory) 
         eventually("the first run computes", lambda owner=owner: counts(owner)["first"] == 1, seconds=120)
     waiting = killed.begin(1).begun[1:] + failing.begin(2).begun[1:]
     eventually("the others wait", lambda: {r.states()["first"] for r in waiting} == {"deferred"}, seconds=180)
-    return {"killed": (killed, folder / "killed"), "failing": (failing, folder / "failing")}
+    (folder / "failing").touch()
+    return {"killed": killed, "failing": failing}
 
 
-def test_the_claim_of_a_killed_worker_is_taken_over(held: dict[str, tuple[Story, Path]]) -> None:
-    story, gate = held["killed"]
+def test_the_claim_of_a_killed_worker_is_taken_over(held: dict[str, Story]) -> None:
+    story = held["killed"]
     one, two = story.begun
     kill_worker(one, "first")
     eventually("the second run computes", lambda: counts(two)["first"] == 1, seconds=120)
-    gate.touch()
+    Path(story.conf["gate"]).touch()
     assert two.wait() == "success", two.states()
     assert one.wait() == "success", one.states()
     assert texts(one) == texts(two) == written(story.salt)
     assert counts(one, two)["second"] == counts(one, two)["third"] == 1
 
 
-def test_when_the_owner_fails_one_of_those_who_wait_goes_on(held: dict[str, tuple[Story, Path]]) -> None:
-    story, gate = held["failing"]
-    one, *others = story.begun
-    gate.touch()
+def test_when_the_owner_fails_one_of_those_who_wait_goes_on(held: dict[str, Story]) -> None:
+    one, *others = held["failing"].begun
     assert one.wait() == "failed"
     assert [r.wait() for r in others] == ["success", "success"], [r.states() for r in others]
     assert counts(one) == {"first": 1, "second": 0, "third": 0}
