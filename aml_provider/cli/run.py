@@ -71,7 +71,7 @@ def _follow(run: RunBackend) -> None:
     """See a run to its end for a file that does not wait for it."""
     state = follow(run)
     if state is not RunState.FINISHED:
-        print(f"aml: {failure_text(run, state)}", file=sys.stderr)
+        print(f"aml: {failure_text(run, state, logs=False)}", file=sys.stderr)
 
 
 def _stop() -> None:

@@ -101,21 +101,29 @@ def _metrics(step: StepInfo) -> str:
     return ", ".join([*shown, "..."] if len(numbers) > 4 else shown)
 
 
-def failure_text(backend: RunBackend, state: RunState) -> str:
-    """What went wrong, with the last log lines of every step that failed by itself."""
+def failure_text(backend: RunBackend, state: RunState, *, logs: bool = True) -> str:
+    """What went wrong.
+
+    :param logs: with the last log lines of every step that failed by itself, for who has not seen them.
+    """
     parts = [f"{_WORD[backend.kind]} {backend.pipeline_run_id} ended as {state.value}."]
-    parts += [step_failure_text(backend, step) for step in backend.steps() if step.state is RunState.FAILED]
+    parts += [step_failure_text(backend, step, logs=logs) for step in backend.steps() if step.state is RunState.FAILED]
     if len(parts) == 1 and backend.error:
         parts.append(backend.error)
     return "\n".join(parts)
 
 
-def step_failure_text(backend: RunBackend, step: StepInfo) -> str:
-    """What went wrong in a step, with its last log lines."""
+def step_failure_text(backend: RunBackend, step: StepInfo, *, logs: bool = True) -> str:
+    """What went wrong in a step.
+
+    :param logs: with its last log lines.
+    """
     error = step.error or "Airflow's log of its task says why"
     # What the step's result records names the step itself.
     named = error.startswith(f"step {step.name!r}")
     text = error[:1].upper() + error[1:] if named else f"Step {step.name!r} failed{_after(step)}: {error}"
+    if not logs:
+        return text
     lines = backend.log(step.key).splitlines()[-LOG_LINES:]
     if not lines:
         return f"{text}\n  (it printed nothing)"

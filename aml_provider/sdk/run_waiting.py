@@ -42,7 +42,7 @@ class RunWaiting:
         if not state.is_final:
             print(f"Timed out waiting for run {self.id} after {limit} s; it is {state.value}.")
         elif state is not RunState.FINISHED:
-            text = failure_text(self._backend, state)
+            text = failure_text(self._backend, state, logs=not show_output)
             if raise_on_error:
                 raise ActivityFailedException(text)
             if show_output:

@@ -133,7 +133,7 @@ class StepRun(Run):
                 break
             self._backend.wait(INTERVAL)
         if step.state is RunState.FAILED and raise_on_error:
-            raise ActivityFailedException(step_failure_text(self._backend, step))
+            raise ActivityFailedException(step_failure_text(self._backend, step, logs=not show_output))
         return step.state.value
 
     # --- logs -----------------------------------------------------------------------------------------------

@@ -84,7 +84,10 @@ def test_a_failure_shows_the_step_and_the_end_of_its_log(run, player, ws, step, 
     assert "line 10 of train" not in message
     assert "of prep" not in message
     assert failed.wait_for_completion(show_output=True, raise_on_error=False) == "Failed"
-    assert "line 30 of train" in capsys.readouterr().err
+    shown = capsys.readouterr()
+    assert shown.out.count("train | line 30 of train") == 1
+    assert "exit code 3" in shown.err
+    assert "line 30" not in shown.err
     assert "exit code 3" in failed.get_details()["error"]["error"]["message"]
     (train,) = failed.find_step_run("train")
     with pytest.raises(ActivityFailedException, match="'train' failed"):
