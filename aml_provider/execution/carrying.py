@@ -68,9 +68,8 @@ class Carrier:
 
         :raises StepError: the datastore is none.
         """
-        settings, workspace = self.run.compute.settings, self.run.binding.workspace
-        name = settings.staging_datastore or self.run.binding.store.datastore
-        store = store_for(workspace.datastore(name), name)
+        name = self._datastore
+        store = store_for(self.run.binding.workspace.datastore(name), name)
         if not signs(store):
             what = "is a folder" if store.local_root is not None else f"({store.url}) is none"
             raise StepError(
@@ -80,6 +79,25 @@ class Carrier:
                 "the compute target in the workspace file."
             )
         return store
+
+    @property
+    def _datastore(self) -> str:
+        return self.run.compute.settings.staging_datastore or self.run.binding.store.datastore
+
+    def reported(self, number: int) -> dict[str, Any]:
+        """Where the pod puts what its script reports, for who has no more than that to find it."""
+        config = self.run.binding.workspace.datastore(self._datastore)
+        file = config.connections_file
+        return {
+            "name": self._datastore,
+            "url": config.url,
+            "conn_id": config.conn_id,
+            "connections_file": None if file is None else str(file),
+            "path": self._journal(number),
+        }
+
+    def _journal(self, number: int) -> str:
+        return f"{self.folder(number)}/events.jsonl"
 
     def folder(self, number: int | None = None) -> str:
         """Where the files of an attempt, or of all of them, are in the store."""
@@ -266,7 +284,7 @@ class Carrier:
     def journal(self, attempt: AttemptFolder) -> None:
         """Bring what the script has reported so far."""
         try:
-            content = self.store.read(f"{self.folder(attempt.number)}/events.jsonl")
+            content = self.store.read(self._journal(attempt.number))
         except NothingThereError:
             return
         part = attempt.events.with_name(f".{attempt.events.name}.part")

@@ -153,15 +153,22 @@ class CarriedPod(KubernetesPodOperator):
         """Wait in the triggerer, which follows what the step reports, or says for a carried one that it lives."""
         if self.followed is not None and isinstance(trigger, KubernetesPodTrigger):
             run, attempt = self.followed
+            seen = (attempt.events, run.run_folder.path, run.binding.workspace.tracking_uri)
             if run.is_carried:
+                from aml_provider.execution.carrying import Carrier
                 from aml_provider.triggers.staged_pod import StagedPodTrigger
 
-                trigger = StagedPodTrigger.of(trigger, str(attempt.heartbeat), RENEW_SECONDS)
+                trigger = StagedPodTrigger.of(
+                    trigger,
+                    *seen,
+                    heartbeat=str(attempt.heartbeat),
+                    renew_seconds=RENEW_SECONDS,
+                    reported=Carrier(run).reported(attempt.number),
+                )
             else:
                 from aml_provider.triggers.step_pod import StepPodTrigger
 
-                uri = run.binding.workspace.tracking_uri
-                trigger = StepPodTrigger.of(trigger, attempt.events, run.run_folder.path, uri)
+                trigger = StepPodTrigger.of(trigger, *seen)
         super().defer(trigger=trigger, **kwargs)
 
 

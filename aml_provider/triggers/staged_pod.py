@@ -6,14 +6,21 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from airflow.providers.cncf.kubernetes.triggers.pod import ContainerState, KubernetesPodTrigger
+from airflow.providers.cncf.kubernetes.triggers.pod import ContainerState
 from airflow.providers.cncf.kubernetes.utils.pod_manager import PodLaunchTimeoutException
 from airflow.triggers.base import TriggerEvent
 
+from aml_provider.storage.datastores import Store, store_for
+from aml_provider.triggers.step_pod import StepPodTrigger
+from aml_provider.workspace.model import DatastoreConfig
+
 RENEW = "renew"
+# As often as the pod puts there what is new.
+REPORTED_SECONDS = 5.0
 # Why a container that waits will not run.
 _WRONG_IMAGE = ("InvalidImageName", "ErrImageNeverPull", "ErrImagePull", "ImagePullBackOff")
 
@@ -54,32 +61,32 @@ class BringWatch:
         return False
 
 
-class StagedPodTrigger(KubernetesPodTrigger):
+class StagedPodTrigger(StepPodTrigger):
     """Follows a pod of :mod:`aml_provider.operators.kubernetes_staging`.
 
-    Besides what Airflow's does: it waits for the files to be brought, says for the step that it lives, and now and then
-    has the task come back to tell the pod new addresses (an event with ``status`` ``renew``).
+    Besides what the others' does: it waits for the files to be brought, says for the step that it lives, brings what
+    its script reports, and now and then has the task come back to tell the pod new addresses (an event with ``status``
+    ``renew``).
 
     :param heartbeat: the file that changes while the step runs.
     :param renew_seconds: how often.
+    :param reported: where the pod puts what its script reports: ``name``, ``url`` and ``conn_id`` of the datastore, the
+        ``connections_file`` with its connection, if that is not Airflow's, and the ``path``.
     """
 
-    def __init__(self, *, heartbeat: str, renew_seconds: float, **kwargs: Any) -> None:
+    interval_seconds = REPORTED_SECONDS
+
+    def __init__(self, *, heartbeat: str, renew_seconds: float, reported: dict[str, Any], **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.heartbeat = heartbeat
         self.renew_seconds = renew_seconds
-
-    @classmethod
-    def of(cls, trigger: KubernetesPodTrigger, heartbeat: str, renew_seconds: float) -> StagedPodTrigger:
-        """One like Airflow's own."""
-        _, arguments = trigger.serialize()
-        return cls(heartbeat=heartbeat, renew_seconds=renew_seconds, **arguments)
+        self.reported = reported
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """How another process makes the same trigger."""
-        _, arguments = super().serialize()
-        own = {"heartbeat": self.heartbeat, "renew_seconds": self.renew_seconds}
-        return f"{type(self).__module__}.{type(self).__qualname__}", {**arguments, **own}
+        path, arguments = super().serialize()
+        own = {"heartbeat": self.heartbeat, "renew_seconds": self.renew_seconds, "reported": self.reported}
+        return path, {**arguments, **own}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, and yield the one event."""
@@ -98,6 +105,25 @@ class StagedPodTrigger(KubernetesPodTrigger):
         yield TriggerEvent(  # type: ignore[no-untyped-call]
             {"status": RENEW, "name": self.pod_name, "namespace": self.pod_namespace, **self.trigger_kwargs}
         )
+
+    @cached_property
+    def _store(self) -> Store:
+        file = self.reported["connections_file"]
+        config = DatastoreConfig(url=self.reported["url"], conn_id=self.reported["conn_id"])
+        return store_for(config.kept_in(None if file is None else Path(file)), self.reported["name"])
+
+    def _reported(self) -> int:
+        journal = Path(self.journal)
+        # A triggerer that does not see the run's folder leaves it to the worker.
+        if journal.parent.is_dir():
+            with contextlib.suppress(FileNotFoundError):
+                content = self._store.read(self.reported["path"])
+                # It only grows. The worker that comes back may be bringing all of it right now.
+                if len(content) > super()._reported():
+                    part = journal.with_name(f".{journal.name}.seen")
+                    part.write_bytes(content)
+                    part.replace(journal)
+        return super()._reported()
 
     async def _wait_for_pod_start(self) -> ContainerState:
         watch = BringWatch(self.schedule_timeout, self.startup_timeout)

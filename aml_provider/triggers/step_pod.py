@@ -13,7 +13,8 @@ from typing import Any
 from airflow.providers.cncf.kubernetes.triggers.pod import KubernetesPodTrigger
 from airflow.triggers.base import TriggerEvent
 
-from aml_provider.tracking.errors import TrackingBusyError, TrackingError
+from aml_provider.spec.errors import AmlError
+from aml_provider.tracking.errors import TrackingBusyError
 from aml_provider.tracking.recorder import project
 
 INTERVAL_SECONDS = 1.0
@@ -32,6 +33,8 @@ class StepPodTrigger(KubernetesPodTrigger):
     :param run_folder: the pipeline run's folder.
     """
 
+    interval_seconds = INTERVAL_SECONDS
+
     def __init__(self, *, journal: str, run_folder: str, tracking_uri: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.journal = journal
@@ -39,11 +42,13 @@ class StepPodTrigger(KubernetesPodTrigger):
         self.tracking_uri = tracking_uri
 
     @classmethod
-    def of(cls, trigger: KubernetesPodTrigger, journal: Path, run_folder: Path, tracking_uri: str) -> StepPodTrigger:
+    def of(
+        cls, trigger: KubernetesPodTrigger, journal: Path, run_folder: Path, tracking_uri: str, **more: Any
+    ) -> StepPodTrigger:
         """One like Airflow's own."""
         _, arguments = trigger.serialize()
         own = {"journal": str(journal), "run_folder": str(run_folder), "tracking_uri": tracking_uri}
-        return cls(**own, **arguments)
+        return cls(**own, **more, **arguments)
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """How another process makes the same trigger."""
@@ -64,29 +69,28 @@ class StepPodTrigger(KubernetesPodTrigger):
 
     async def _tell(self) -> None:
         """Send the journal as it grows. What goes wrong is said once; what is missed, the worker sends at the end."""
-        sent, pause, said = 0, INTERVAL_SECONDS, ""
+        sent, pause, said = 0, self.interval_seconds, ""
         while True:
             await asyncio.sleep(pause)
-            size = await asyncio.to_thread(_size, self.journal)
-            if size == sent:
-                continue
             try:
-                await asyncio.get_running_loop().run_in_executor(_sending, self._send)
-                sent, pause = size, INTERVAL_SECONDS
+                size = await asyncio.to_thread(self._reported)
+                if size != sent:
+                    await asyncio.get_running_loop().run_in_executor(_sending, self._send)
+                sent, pause = size, self.interval_seconds
             except TrackingBusyError:
                 continue
-            except (TrackingError, OSError) as error:
+            except (AmlError, OSError) as error:
                 pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
                 if str(error) != said:
                     _log.warning("%s", error)
                 said = str(error)
 
+    def _reported(self) -> int:
+        """The size of what the step has reported so far, in bytes."""
+        try:
+            return Path(self.journal).stat().st_size
+        except FileNotFoundError:
+            return 0
+
     def _send(self) -> None:
         project(Path(self.run_folder), tracking_uri=self.tracking_uri)
-
-
-def _size(journal: str) -> int:
-    try:
-        return Path(journal).stat().st_size
-    except OSError:
-        return 0

@@ -68,8 +68,17 @@ def of_airflow() -> KubernetesPodTrigger:
     )
 
 
+def staged(folder: Path, renew_seconds: float) -> StagedPodTrigger:
+    place = {"name": "far", "url": str(folder / "far"), "conn_id": None, "connections_file": None, "path": "e.jsonl"}
+    seen = (folder / "events.jsonl", folder, f"sqlite:///{folder}/mlflow.db")
+    alive = str(folder / "alive")
+    made = StagedPodTrigger.of(of_airflow(), *seen, reported=place, heartbeat=alive, renew_seconds=renew_seconds)
+    assert isinstance(made, StagedPodTrigger)
+    return made
+
+
 def test_another_process_makes_the_same_trigger(tmp_path: Path) -> None:
-    made = StagedPodTrigger.of(of_airflow(), str(tmp_path / "alive"), 7)
+    made = staged(tmp_path, 7)
     path, arguments = made.serialize()
     assert path == "aml_provider.triggers.staged_pod.StagedPodTrigger"
     assert StagedPodTrigger(**arguments).serialize() == (path, arguments)
@@ -87,7 +96,7 @@ class Cluster:
 
 
 def test_the_task_comes_back_to_renew_addresses_while_the_pod_is_seen_to_live(tmp_path: Path) -> None:
-    trigger = StagedPodTrigger.of(of_airflow(), str(tmp_path / "alive"), 0.5)
+    trigger = staged(tmp_path, 0.5)
     trigger.log_events_on_startup = False
     trigger.__dict__["hook"] = Cluster()
     trigger.poll_interval = 0.05
@@ -98,3 +107,18 @@ def test_the_task_comes_back_to_renew_addresses_while_the_pod_is_seen_to_live(tm
     event = asyncio.run(first())
     assert event.payload == {"status": RENEW, "name": "one", "namespace": "ml"}
     assert float((tmp_path / "alive").read_text()) > 0
+
+
+def test_what_the_step_reports_is_brought_as_it_grows(tmp_path: Path) -> None:
+    """And never replaced by less: the worker that comes back may have brought all of it."""
+    trigger = staged(tmp_path, 7)
+    there, here = tmp_path / "far" / "e.jsonl", tmp_path / "events.jsonl"
+    assert trigger._reported() == 0
+    there.parent.mkdir()
+    for text in ("one\n", "one\ntwo\n"):
+        there.write_text(text)
+        assert trigger._reported() == len(text)
+        assert here.read_text() == text
+    there.write_text("one\n")
+    assert trigger._reported() == len("one\ntwo\n")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["events.jsonl", "far"]
