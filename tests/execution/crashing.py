@@ -237,11 +237,11 @@ class _Running:
 
 def serve(module: str) -> None:
     """Fork a process for each line of stdin until there are none; say on stdout when each starts and ends."""
-    functions = importlib.import_module(module)
-    functions.warm_up()
-    # What a function prints is no answer.
+    # What a function prints, or logs, is no answer.
     say = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
+    functions = importlib.import_module(module)
+    functions.warm_up()
     selector = selectors.DefaultSelector()
     selector.register(0, selectors.EVENT_READ)
     line = b""
