@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from aml_provider.sdk.backend import OutputInfo, RunBackend, RunState, StepInfo
@@ -34,6 +35,7 @@ class StepRun(Run):
         """The handle of a step of a submitted run."""
         made = cls.__new__(cls)
         made._set(experiment, backend, step.key)
+        made._named = step
         return made
 
     @property
@@ -46,6 +48,11 @@ class StepRun(Run):
     def _info(self) -> StepInfo:
         return next(step for step in self._backend.steps() if step.key == self._key)
 
+    @cached_property
+    def _named(self) -> StepInfo:
+        """The step for what never changes of it: looking at it means looking at all steps of the run."""
+        return self._info
+
     def get_status(self) -> str:
         """The state now: NotStarted, Queued, Running, Finished, Failed, Canceled."""
         return self._state().value
@@ -53,12 +60,12 @@ class StepRun(Run):
     @property
     def id(self) -> str:
         """The step run's id."""
-        return self._info.step_run_id
+        return self._named.step_run_id
 
     @property
     def name(self) -> str:
         """What the author called the step."""
-        return self._info.name
+        return self._named.name
 
     @property
     def type(self) -> str:

@@ -78,8 +78,13 @@ def ask(question: str, *arguments: Any) -> Any:
 
 def find_run(workspace: LoadedWorkspace, name: str, run_id: str) -> RunBackend:
     """The run with this id, or the one that the step run with this id is part of; also of an earlier process."""
-    for _, run in submitted(name):
-        if run.pipeline_run_id == run_id or any(step.step_run_id == run_id for step in run.steps()):
+    own = [run for _, run in submitted(name)]
+    # The steps of a run on a server are a question to it.
+    for run in own:
+        if run.pipeline_run_id == run_id:
+            return run
+    for run in own:
+        if any(step.step_run_id == run_id for step in run.steps()):
             return run
     found: RunBackend = ask("find_run", workspace, run_id)
     return found
