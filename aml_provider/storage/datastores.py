@@ -368,7 +368,8 @@ class Store:
     def _download(self, pairs: list[tuple[Item, Path]], overwrite: bool, show_progress: bool) -> int:
         def copy(pair: tuple[Item, Path]) -> int:
             path, target = pair[0].path, pair[1]
-            if target.exists() and not overwrite:
+            # A folder is no earlier copy of a file: left to the writer, which says so.
+            if target.exists() and not overwrite and not target.is_dir():
                 tell(f"Path already exists. Skipping download for {target}", show_progress)
                 return 0
 

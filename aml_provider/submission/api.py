@@ -95,7 +95,14 @@ class AirflowApi:
 
     def _request(self, method: str, path: str, **arguments: Any) -> httpx.Response:
         try:
-            return self._client.request(method, path, **arguments)
+            try:
+                return self._client.request(method, path, **arguments)
+            except (httpx.RemoteProtocolError, httpx.ReadError):
+                # The server closed a connection that was kept. What only reads may be asked twice (RFC 9110, 9.2.2);
+                # of what changes something nobody knows whether it was done.
+                if method != "GET":
+                    raise
+                return self._client.request(method, path, **arguments)
         except httpx.HTTPError as e:
             raise AirflowApiError(
                 f"Airflow at {self.url} does not answer ({e}). Start it, correct airflow: url in the workspace file, "

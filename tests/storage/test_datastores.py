@@ -362,6 +362,14 @@ def test_an_object_that_has_the_name_of_a_folder(bucket: Place, tmp_path: Path) 
         store.download_path("data", tmp_path / "one")
 
 
+def test_a_folder_is_no_earlier_copy_of_a_file(bucket: Place, tmp_path: Path) -> None:
+    # As when the object that has the name of a folder comes after what is below it.
+    bucket.write("data", b"file")
+    (tmp_path / "one").mkdir()
+    with pytest.raises(DatastoreError, match=r"cannot be written to .*is a folder"):
+        bucket.store.download_path("data", tmp_path / "one")
+
+
 def test_objects_that_stand_for_folders_are_no_files(bucket: Place, tmp_path: Path) -> None:
     bucket.write("empty/", b"")
     bucket.write("full/", b"")
