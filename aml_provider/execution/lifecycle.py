@@ -18,8 +18,8 @@ from aml_provider.runs.folders import folder_words
 from aml_provider.runs.git import git_properties
 from aml_provider.runs.layout import CANCELED, RunFolder, write_json
 from aml_provider.spec.errors import AmlError
-from aml_provider.spec.models import StoredOutput
 from aml_provider.storage.digest_cache import DigestCache
+from aml_provider.uncollected import uncollected
 from aml_provider.workspace.experiments import experiment_tags
 
 _log = logging.getLogger(__name__)
@@ -43,6 +43,13 @@ def begin_run(
 
     :raises AmlError: ``options`` names a step that the pipeline does not have; the default datastore is of no use.
     """
+    with uncollected():
+        return _begin(binding, dag_id, run_id, parameters, options)
+
+
+def _begin(
+    binding: PipelineBinding, dag_id: str, run_id: str, parameters: Mapping[str, Any], options: Options
+) -> Begun:
     spec, folder = binding.spec, binding.store.run(dag_id, run_id)
     write_json(
         folder.path / "run.json",
@@ -82,7 +89,7 @@ def begin_run(
             steps[key]["result"] = adopt(run, decision, attempts.get(key, 0))
     asked = {"regenerate": options.regenerate, "assume_unchanged": list(options.assume_unchanged)}
     write_json(folder.plan_file, {"options": asked, "decided": decided, "steps": steps}, compact=True)
-    return Begun(plan, {k: _places(d.outputs) for k, d in plan.decisions.items() if k in skipped})
+    return Begun(plan, {key: steps[key]["result"]["outputs"] for key in plan.decisions if key in skipped})
 
 
 def _skipped(plan: Plan) -> set[str]:
@@ -95,10 +102,6 @@ def _skipped(plan: Plan) -> set[str]:
         if decision.verdict is Verdict.REUSE and skipped.issuperset(decision.step.upstream):
             skipped.add(key)
     return skipped
-
-
-def _places(outputs: Mapping[str, StoredOutput]) -> dict[str, Any]:
-    return {name: place.model_dump() for name, place in outputs.items()}
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from airflow.plugins_manager import AirflowPlugin
 
-from aml_provider.plugin import closing, missing_pools
+from aml_provider.plugin import closing, missing_pools, preloading
 
 
 class AmlPlugin(AirflowPlugin):
     """Registered through the ``airflow.plugins`` entry point."""
 
     name = "aml"
-    listeners = [missing_pools, closing]  # noqa: RUF012  (Airflow declares it so)
+    listeners = [missing_pools, closing, preloading]  # noqa: RUF012  (Airflow declares it so)

@@ -6,7 +6,7 @@ import hashlib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -135,5 +135,6 @@ def step_run_id(dag_id: str, run_id: str, task_id: str) -> str:
     return f"{_slug(dag_id)}-{_slug(task_id)}-{digest}"
 
 
+@lru_cache(maxsize=2048)
 def _slug(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:24].rstrip("-") or "x"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from airflow.sdk import DAG
+from airflow.sdk import DAG, BaseOperator
 from airflow.sdk.definitions.param import ParamsDict
 
 from aml_provider.operators.run import PipelineEndOperator
@@ -44,17 +45,23 @@ def build_dag(spec: PipelineSpec, folder: Path, workspace: LoadedWorkspace, dag_
         tasks = {step.key: step_task(step, binding) for step in spec.steps}
         has_downstream = {up for step in spec.steps for up in step.upstream}
         for step in spec.steps:
-            task = tasks[step.key]
-            if step.upstream:
-                task.set_upstream([tasks[key] for key in step.upstream])
-            else:
-                task.set_upstream(head)
-        end.set_upstream([tasks[s.key] for s in spec.steps if s.key not in has_downstream])
+            _come_after(tasks[step.key], [tasks[key] for key in step.upstream] or [head])
+        _come_after(end, [tasks[s.key] for s in spec.steps if s.key not in has_downstream])
         end.as_teardown(on_failure_fail_dagrun=True)
     # Last, because Airflow copies the params a DAG has into every task that is made, deeply and once per class of the
     # task; a run takes them from the DAG anyway.
     dag.params = ParamsDict(airflow_params(spec))
     return dag
+
+
+def _come_after(task: BaseOperator, upstream: Sequence[BaseOperator]) -> None:
+    """What ``task.set_upstream`` does, for tasks that are known to be of one DAG.
+
+    To find that out, it hashes the DAG once per edge, and a DAG's hash takes as long as it has tasks.
+    """
+    for other in upstream:
+        other.downstream_task_ids.add(task.task_id)
+        task.upstream_task_ids.add(other.task_id)
 
 
 def _doc(spec: PipelineSpec) -> str:

@@ -38,8 +38,9 @@ def hanging_up(times: int) -> Iterator[tuple[AirflowApi, list[str]]]:
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
         server.daemon_threads = True
         threading.Thread(target=server.serve_forever, daemon=True).start()
+        api = AirflowApi(AirflowConfig(url=f"http://127.0.0.1:{server.server_address[1]}"))
         try:
-            yield AirflowApi(AirflowConfig(url=f"http://127.0.0.1:{server.server_address[1]}")), asked
+            yield api, asked
         finally:
             server.shutdown()
 
