@@ -8,7 +8,7 @@ from typing import Any
 from aml_provider.cli.runs_found import all_runs, the_run
 from aml_provider.cli.runs_json import print_json
 from aml_provider.cli.table import print_table
-from aml_provider.sdk.backend import RunKind, StepInfo
+from aml_provider.sdk.backend import RunKind, RunState, StepInfo
 from aml_provider.spec.errors import AmlError
 
 _COLORS = {"Finished": "green", "Completed": "green", "Failed": "red", "Canceled": "yellow", "Running": "cyan"}
@@ -19,7 +19,11 @@ def print_runs(experiment: str | None, status: str | None, tags: list[str], limi
     """Print the newest runs.
 
     :param tags: each ``NAME`` or ``NAME=VALUE``.
+    :raises AmlError: ``status`` is no state of a run.
     """
+    states = [state.value for state in RunState] + ["Completed"]
+    if status is not None and status.lower() not in map(str.lower, states):
+        raise AmlError(f"--status: no run is {status!r}; say one of {', '.join(states)}")
     found: list[Any] = []
     for run in all_runs(experiment):
         if len(found) == limit:

@@ -87,14 +87,7 @@ class Carrier:
     def reported(self, number: int) -> dict[str, Any]:
         """Where the pod puts what its script reports, for who has no more than that to find it."""
         config = self.run.binding.workspace.datastore(self._datastore)
-        file = config.connections_file
-        return {
-            "name": self._datastore,
-            "url": config.url,
-            "conn_id": config.conn_id,
-            "connections_file": None if file is None else str(file),
-            "path": self._journal(number),
-        }
+        return {**config.told(self._datastore), "path": self._journal(number)}
 
     def _journal(self, number: int) -> str:
         return f"{self.folder(number)}/events.jsonl"

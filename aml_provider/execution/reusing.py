@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -12,11 +13,14 @@ from aml_provider.reuse.claims import Claim, Claims, Lease
 from aml_provider.reuse.explain import nearest
 from aml_provider.reuse.fingerprint import Fingerprint
 from aml_provider.reuse.index import ReuseIndex
+from aml_provider.reuse.keeping import bucket_of
 from aml_provider.reuse.plan import Decision, Options, Planner, Verdict
 from aml_provider.runs.binding import StepRun
 from aml_provider.runs.layout import AttemptFolder, read_json, write_json
 from aml_provider.storage.digest_cache import DigestCache
 from aml_provider.workspace.model import ComputeKind
+
+_log = logging.getLogger(__name__)
 
 # An attempt's folder whose runtime has not started yet shows no sign of life: time for images and for a place to run.
 STARTING_MARGIN_SECONDS = 60.0
@@ -131,14 +135,33 @@ def _claim_attempt(run: StepRun, number: int, key: str, stale: Claim | None = No
 
 def claim_again(run: StepRun, attempt: AttemptFolder) -> Lease | None:
     """The claim of an attempt that goes on in another process; ``None`` when it has none, or somebody else has it."""
-    key = (read_json(attempt.fingerprint) or {}).get("key")
-    if key is None:
-        return None
-    held = Claims.of(run.binding.store).look(key)
-    if held is None or held.owner != run.step_run_id:
-        return None
-    lease = _claim_attempt(run, attempt.number, key)
+    held = _held(run, attempt)
+    lease = None if held is None else _claim_attempt(run, attempt.number, held.key)
     return lease if isinstance(lease, Lease) else None
+
+
+def _held(run: StepRun, attempt: AttemptFolder) -> Claim | None:
+    key = (read_json(attempt.fingerprint) or {}).get("key")
+    held = None if key is None else Claims.of(run.binding.store).look(key)
+    return held if held is not None and held.owner == run.step_run_id else None
+
+
+def claim_to_renew(run: StepRun, attempt: AttemptFolder) -> dict[str, Any] | None:
+    """What the trigger of a deferred attempt needs to renew its claim; ``None``: there is none, or no need.
+
+    Machines that share a bucket need not share the folder in which the step's heartbeat is.
+    """
+    store = run.binding.store
+    bucket = bucket_of(store)
+    try:
+        held = None if bucket is None else _held(run, attempt)
+    except OSError as error:
+        # The pod runs; a claim that ends too early is better than a step that fails.
+        _log.warning("the claim of step %r is not renewed while it is deferred: %s", run.step.name, error)
+        return None
+    return (
+        None if held is None else {"run_store": str(store.root), "bucket": bucket, "key": held.key, "text": held.text}
+    )
 
 
 def release(run: StepRun, attempt: AttemptFolder) -> None:

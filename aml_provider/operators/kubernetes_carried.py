@@ -152,8 +152,11 @@ class CarriedPod(KubernetesPodOperator):
     def defer(self, *, trigger: BaseTrigger, **kwargs: Any) -> NoReturn:
         """Wait in the triggerer, which follows what the step reports, or says for a carried one that it lives."""
         if self.followed is not None and isinstance(trigger, KubernetesPodTrigger):
+            from aml_provider.execution.reusing import claim_to_renew
+
             run, attempt = self.followed
             seen = (attempt.events, run.run_folder.path, run.binding.workspace.tracking_uri)
+            claim = claim_to_renew(run, attempt)
             if run.is_carried:
                 from aml_provider.execution.carrying import Carrier
                 from aml_provider.triggers.staged_pod import StagedPodTrigger
@@ -161,6 +164,7 @@ class CarriedPod(KubernetesPodOperator):
                 trigger = StagedPodTrigger.of(
                     trigger,
                     *seen,
+                    claim=claim,
                     heartbeat=str(attempt.heartbeat),
                     renew_seconds=RENEW_SECONDS,
                     reported=Carrier(run).reported(attempt.number),
@@ -168,7 +172,7 @@ class CarriedPod(KubernetesPodOperator):
             else:
                 from aml_provider.triggers.step_pod import StepPodTrigger
 
-                trigger = StepPodTrigger.of(trigger, *seen)
+                trigger = StepPodTrigger.of(trigger, *seen, claim=claim)
         super().defer(trigger=trigger, **kwargs)
 
 

@@ -1,16 +1,24 @@
 """Imports what parses and tasks of pipelines need before Airflow's long-lived processes fork them.
 
 The dag processor forks for each file that it reads, and the scheduler's LocalExecutor for each task. Without this,
-each of those processes imports the same modules again, which takes longer than parsing most pipelines does.
+each of those processes imports the same modules again: for a parse that takes longer than most pipelines do, and for a
+task, which tells MLflow of its step, two seconds. What is imported before is also in memory only once.
+
+``[aml] preload = False`` in Airflow's configuration leaves it out.
 """
 
 from __future__ import annotations
 
 import importlib
+import logging
+import os
+import sys
 
 from airflow.listeners import hookimpl
 
-# What every pipeline needs. What only some do (Docker, Kubernetes, stores) or takes long (MLflow) is left to them.
+_log = logging.getLogger(__name__)
+
+# What every pipeline needs to be parsed and run. What only some do (Docker, Kubernetes, stores) is left to them.
 MODULES = (
     "aml_provider.azureml_compat.modules",
     "aml_provider.dag_files",
@@ -32,8 +40,32 @@ MODULES = (
 )
 
 
+# What tasks need besides. Airflow's other processes would only have it in memory.
+TASK_MODULES = (
+    "aml_provider.tracking.attempts",
+    "aml_provider.tracking.follower",
+    "aml_provider.tracking.recorder",
+    "mlflow.data",
+    "mlflow.store.model_registry.sqlalchemy_store",
+    "mlflow.store.tracking.sqlalchemy_store",
+)
+
+
 @hookimpl
 def on_starting(component: object) -> None:
     """When a scheduler, dag processor or triggerer starts: Airflow calls this for the job that it is going to be."""
-    for name in MODULES:
-        importlib.import_module(name)
+    from airflow.configuration import conf
+
+    if not conf.getboolean("aml", "preload", fallback=True):
+        return
+    # Which of them it will be, the job does not say yet.
+    forks_tasks = "airflow.jobs.scheduler_job_runner" in sys.modules and "LocalExecutor" in conf.get("core", "executor")
+    if forks_tasks:
+        # As the tracking itself has it, since MLflow decides this when it is imported.
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    for name in MODULES + (TASK_MODULES if forks_tasks else ()):
+        try:
+            importlib.import_module(name)
+        except ImportError as error:
+            # Whoever needs it says so, and why.
+            _log.warning("%s cannot be imported: %s", name, error)

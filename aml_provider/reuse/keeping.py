@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from aml_provider.runs.layout import STORE_FOLDER, RunStore
 from aml_provider.storage.backends import keeps_records
@@ -11,6 +13,7 @@ from aml_provider.storage.copied_store import CopiedStore
 from aml_provider.storage.datastores import store_for
 from aml_provider.storage.folder_store import FolderStore
 from aml_provider.storage.record_store import RecordStore
+from aml_provider.workspace.model import DatastoreConfig
 
 #: Where the index is in a datastore.
 INDEX = f"{STORE_FOLDER}/reuse"
@@ -20,6 +23,22 @@ _NAME = "name"
 def is_in_bucket(place: RunStore | Path) -> bool:
     """Whether it is in a bucket, which machines share that share no folder."""
     return isinstance(place, RunStore) and place.remote is not None and keeps_records(place.remote)
+
+
+def bucket_of(store: RunStore) -> dict[str, Any] | None:
+    """What :func:`store_in` needs in another process, as JSON has it; ``None`` for an index in a folder."""
+    if not is_in_bucket(store):
+        return None
+    assert store.remote is not None
+    return store.remote.told(store.datastore)
+
+
+def store_in(root: Path, bucket: Mapping[str, Any]) -> RunStore:
+    """The run store of a process that has told :func:`bucket_of`.
+
+    :param root: its folder, which need not be there.
+    """
+    return RunStore(root, bucket["name"], DatastoreConfig.from_told(bucket))
 
 
 def name_of_this_place(place: RunStore | Path) -> str:

@@ -13,10 +13,9 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from aml_provider.reuse.claims import Claims, Observer
 from aml_provider.reuse.index import ReuseIndex
-from aml_provider.reuse.keeping import is_in_bucket
+from aml_provider.reuse.keeping import bucket_of, store_in
 from aml_provider.runs.layout import RunStore
 from aml_provider.spec.errors import AmlError
-from aml_provider.workspace.model import DatastoreConfig
 
 _log = logging.getLogger(__name__)
 
@@ -35,8 +34,8 @@ class ClaimTrigger(BaseTrigger):
     :param run_store: the folder that heartbeats are relative to.
     :param key: the fingerprint.
     :param poll_seconds: how often to look.
-    :param bucket: where the index is in a bucket: ``name``, ``url`` and ``conn_id`` of the datastore, and the file with
-        its connection, if that is not Airflow's. ``index`` is then of no use.
+    :param bucket: where the index is in a bucket, as :func:`~aml_provider.reuse.keeping.bucket_of` has it; ``index`` is
+        then of no use.
     """
 
     def __init__(
@@ -65,18 +64,7 @@ class ClaimTrigger(BaseTrigger):
     @classmethod
     def at(cls, store: RunStore, key: str, poll_seconds: float = 5.0) -> ClaimTrigger:
         """The trigger for a claim in the index of a run store."""
-        bucket = None
-        if is_in_bucket(store):
-            config = store.remote
-            assert config is not None
-            file = config.connections_file
-            bucket = {
-                "name": store.datastore,
-                "url": config.url,
-                "conn_id": config.conn_id,
-                "connections_file": None if file is None else str(file),
-            }
-        return cls(str(store.reuse), str(store.root), key, poll_seconds, bucket)
+        return cls(str(store.reuse), str(store.root), key, poll_seconds, bucket_of(store))
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, and yield the one event."""
@@ -115,11 +103,7 @@ class ClaimTrigger(BaseTrigger):
     def _opened(self) -> tuple[ReuseIndex, Claims]:
         if self.bucket is None:
             return ReuseIndex.of(Path(self.index)), Claims.of(Path(self.index), Path(self.run_store))
-        file = self.bucket["connections_file"]
-        config = DatastoreConfig(url=self.bucket["url"], conn_id=self.bucket["conn_id"])
-        store = RunStore(
-            Path(self.run_store), self.bucket["name"], config.kept_in(None if file is None else Path(file))
-        )
+        store = store_in(Path(self.run_store), self.bucket)
         return ReuseIndex.of(store), Claims.of(store)
 
     def _look(self, index: ReuseIndex, observer: Observer) -> dict[str, Any] | None:

@@ -108,9 +108,7 @@ class StagedPodTrigger(StepPodTrigger):
 
     @cached_property
     def _store(self) -> Store:
-        file = self.reported["connections_file"]
-        config = DatastoreConfig(url=self.reported["url"], conn_id=self.reported["conn_id"])
-        return store_for(config.kept_in(None if file is None else Path(file)), self.reported["name"])
+        return store_for(DatastoreConfig.from_told(self.reported), self.reported["name"])
 
     def _reported(self) -> int:
         journal = Path(self.journal)

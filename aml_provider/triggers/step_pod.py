@@ -1,4 +1,4 @@
-"""Waiting for a step's pod, and telling MLflow meanwhile what its script reports."""
+"""Waiting for a step's pod; meanwhile MLflow is told what its script reports, and its claim is renewed."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from airflow.triggers.base import TriggerEvent
 from aml_provider.spec.errors import AmlError
 from aml_provider.tracking.errors import TrackingBusyError
 from aml_provider.tracking.recorder import project
+from aml_provider.triggers.holding import hold
 
 INTERVAL_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 60.0
@@ -31,12 +32,16 @@ class StepPodTrigger(KubernetesPodTrigger):
 
     :param journal: the file to which the attempt's script reports.
     :param run_folder: the pipeline run's folder.
+    :param claim: what :func:`~aml_provider.triggers.holding.hold` needs, for a claim that nothing else renews.
     """
 
     interval_seconds = INTERVAL_SECONDS
 
-    def __init__(self, *, journal: str, run_folder: str, tracking_uri: str, **kwargs: Any) -> None:
+    def __init__(
+        self, *, journal: str, run_folder: str, tracking_uri: str, claim: dict[str, Any] | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
+        self.claim = claim
         self.journal = journal
         self.run_folder = run_folder
         self.tracking_uri = tracking_uri
@@ -47,25 +52,33 @@ class StepPodTrigger(KubernetesPodTrigger):
     ) -> StepPodTrigger:
         """One like Airflow's own."""
         _, arguments = trigger.serialize()
-        own = {"journal": str(journal), "run_folder": str(run_folder), "tracking_uri": tracking_uri}
+        own: dict[str, Any] = {"journal": str(journal), "run_folder": str(run_folder), "tracking_uri": tracking_uri}
         return cls(**own, **more, **arguments)
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """How another process makes the same trigger."""
         _, arguments = super().serialize()
-        own = {"journal": self.journal, "run_folder": self.run_folder, "tracking_uri": self.tracking_uri}
+        own = {
+            "journal": self.journal,
+            "run_folder": self.run_folder,
+            "tracking_uri": self.tracking_uri,
+            "claim": self.claim,
+        }
         return f"{type(self).__module__}.{type(self).__qualname__}", {**arguments, **own}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, and yield the one event."""
-        telling = asyncio.ensure_future(self._tell())
+        meanwhile = [asyncio.ensure_future(self._tell())]
+        if self.claim is not None:
+            meanwhile.append(asyncio.ensure_future(hold(self.claim)))
         try:
             async for event in super().run():
                 yield event
         finally:
-            telling.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await telling
+            for task in meanwhile:
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
 
     async def _tell(self) -> None:
         """Send the journal as it grows. What goes wrong is said once; what is missed, the worker sends at the end."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 from enum import Enum
 from pathlib import Path
@@ -110,6 +111,25 @@ class DatastoreConfig(Section):
         changed = self.model_copy()
         changed._connections_file = file
         return changed
+
+    def told(self, name: str) -> dict[str, str | None]:
+        """What another process needs to open the datastore, as JSON has it; see :meth:`from_told`.
+
+        :param name: the datastore's.
+        """
+        file = self._connections_file
+        return {
+            "name": name,
+            "url": self.url,
+            "conn_id": self.conn_id,
+            "connections_file": None if file is None else str(file),
+        }
+
+    @classmethod
+    def from_told(cls, told: Mapping[str, Any]) -> Self:
+        """The datastore that another process has told of."""
+        file = told["connections_file"]
+        return cls(url=told["url"], conn_id=told["conn_id"]).kept_in(None if file is None else Path(file))
 
     @field_validator("url")
     @classmethod

@@ -22,6 +22,8 @@ Experiment(ws, "preloaded").submit(Pipeline(ws, [prep]))
 # As the scheduler and the dag processor begin: their job is made, and Airflow tells the listeners of it.
 PROGRAM = """\
 import sys
+if sys.argv[2] == "scheduler":
+    import airflow.jobs.scheduler_job_runner
 from airflow.jobs.job import Job
 Job()
 print(*sorted({"mlflow", "docker", "kubernetes", "pandas", "s3fs"} & set(sys.modules)))
@@ -36,19 +38,40 @@ print(*sorted(module for module in set(sys.modules) - before if module.startswit
 """
 
 
-def test_a_parse_and_a_local_step_find_everything_imported(tmp_path: Path) -> None:
+def started(tmp_path: Path, kind: str, **changed: str) -> list[str]:
+    """What a process of Airflow has loaded of what takes long, a pipeline's tasks, and what was imported too late."""
     (tmp_path / "code").mkdir()
     (tmp_path / "code" / "prep.py").write_text("print('prep')\n")
     (tmp_path / "pipeline.py").write_text(PIPELINE)
     (tmp_path / "workspace.yaml").write_text("name: preloading\n")
+    own = {"AIRFLOW_HOME": str(tmp_path / "airflow"), "AIRFLOW__LOGGING__LOGGING_LEVEL": "ERROR"}
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, str(tmp_path / "pipeline.py")],
-        env=os.environ | {"AIRFLOW_HOME": str(tmp_path / "airflow"), "AIRFLOW__LOGGING__LOGGING_LEVEL": "ERROR"},
+        [sys.executable, "-c", PROGRAM, str(tmp_path / "pipeline.py"), kind],
+        env=os.environ | own | changed,
         capture_output=True,
         text=True,
         timeout=120,
     )
     assert done.returncode == 0, done.stderr
-    heavy, tasks, late = done.stdout.splitlines()
-    assert (heavy, late) == ("", "")
-    assert tasks == "['reuse', 'pipeline_end', 'prep.py']"
+    return done.stdout.splitlines()
+
+
+TASKS = "['reuse', 'pipeline_end', 'prep.py']"
+
+
+def test_a_parse_finds_everything_imported(tmp_path: Path) -> None:
+    assert started(tmp_path, "dag-processor") == ["", TASKS, ""]
+
+
+def test_a_task_finds_mlflow_imported_too(tmp_path: Path) -> None:
+    assert started(tmp_path, "scheduler") == ["mlflow pandas", TASKS, ""]
+
+
+def test_tasks_that_are_no_children_of_the_scheduler_leave_it_small(tmp_path: Path) -> None:
+    assert started(tmp_path, "scheduler", AIRFLOW__CORE__EXECUTOR="CeleryExecutor") == ["", TASKS, ""]
+
+
+def test_it_can_be_left_out(tmp_path: Path) -> None:
+    heavy, tasks, late = started(tmp_path, "scheduler", AIRFLOW__AML__PRELOAD="False")
+    assert (heavy, tasks) == ("", TASKS)
+    assert "aml_provider.sdk.pipeline" in late.split()

@@ -278,6 +278,7 @@ def test_runs_side_by_side(notebook: Path) -> None:
     assert "no run 'nothing'" in aml(notebook, "runs", "show", "nothing").stderr
     assert "two runs or more" in aml(notebook, "runs", "compare", ids[0]).stderr
     assert aml(notebook, "runs", "ls", "elsewhere").stdout == "no such runs\n"
+    assert "--status: no run is 'done'; say one of NotStarted" in aml(notebook, "runs", "ls", "--status", "done").stderr
 
 
 BY_ITSELF = """
