@@ -158,7 +158,7 @@ def testbed_home() -> Path:
     return TESTBED_HOME
 
 
-@pytest.fixture(params=[pytest.param(kind, marks=pytest.mark.stores) for kind in ("s3", "azure")])
+@pytest.fixture(params=[*(pytest.param(kind, marks=pytest.mark.stores) for kind in ("s3", "azure")), "gcs"])
 def bucket(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
     """A fresh root in each kind of store that keeps objects."""
     from tests.stores import place

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import functools
 import json
 import os
 import selectors
@@ -29,14 +31,17 @@ KINDS = (
     "local",
     pytest.param("s3", marks=pytest.mark.stores),
     pytest.param("azure", marks=pytest.mark.stores),
+    # An emulator that the tests bring with them.
+    "gcs",
     pytest.param("sftp", marks=pytest.mark.stores),
 )
 #: Those that keep objects.
-OBJECT_KINDS = KINDS[1:3]
+OBJECT_KINDS = KINDS[1:4]
 #: Those that are on another machine.
 REMOTE_KINDS = KINDS[1:]
 #: With AML_TRANSFERS=all every pair and every way of cutting a transfer off is tried; else some of each, in a minute.
 EVERYTHING = os.environ.get("AML_TRANSFERS") == "all"
+_SCHEMES = {"s3": "s3", "azure": "abfs", "gcs": "gs"}
 S3_BUCKET = f"aml-tests-{uuid.uuid4().hex[:12]}"
 
 
@@ -61,6 +66,9 @@ def connection(kind: str, **changes: Any) -> dict[str, Any]:
 
     :param changes: fields that are another; those of ``extra`` are merged.
     """
+    if kind == "gcs":
+        extra = {"is_anonymous": True, "endpoint_url": _gcs(), "project": "tests"}
+        return {"conn_type": "google_cloud_platform", **changes, "extra": {**extra, **changes.pop("extra", {})}}
     known = addresses()
     found: dict[str, dict[str, Any]] = {
         "s3": {
@@ -171,8 +179,7 @@ def place(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
         shutil.rmtree(folder)
         return
     client(kind).bucket(S3_BUCKET)
-    scheme = "s3" if kind == "s3" else "abfs"
-    yield Place(kind, f"{scheme}://{S3_BUCKET}/{name}", f"my_{kind}")
+    yield Place(kind, f"{_SCHEMES[kind]}://{S3_BUCKET}/{name}", f"my_{kind}")
     client(kind).clear(S3_BUCKET, f"{name}/")
 
 
@@ -244,13 +251,51 @@ class AzureClient:
             self._client.delete_container(bucket)
 
 
+class GcsClient:
+    """The service's own library."""
+
+    def __init__(self) -> None:
+        from google.auth.credentials import AnonymousCredentials
+        from google.cloud.storage import Client
+
+        self._client = Client("tests", AnonymousCredentials(), client_options={"api_endpoint": _gcs()})
+
+    def bucket(self, bucket: str) -> None:
+        if self._client.lookup_bucket(bucket) is None:
+            self._client.create_bucket(bucket)
+
+    def put(self, bucket: str, key: str, content: bytes) -> None:
+        self._client.bucket(bucket).blob(key).upload_from_string(content)
+
+    def get(self, bucket: str, key: str) -> bytes:
+        return bytes(self._client.bucket(bucket).blob(key).download_as_bytes())
+
+    def keys(self, bucket: str, prefix: str) -> list[str]:
+        return [blob.name for blob in self._client.list_blobs(bucket, prefix=prefix)]
+
+    def clear(self, bucket: str, prefix: str) -> None:
+        for key in self.keys(bucket, prefix):
+            self._client.bucket(bucket).delete_blob(key)
+
+
+@functools.cache
+def _gcs() -> str:
+    """The URL of this process's emulator of Google Cloud Storage, which lives as long as it."""
+    from tests.gcs_emulator import serving
+
+    server = serving()
+    atexit.register(server.__exit__, None, None, None)
+    return server.__enter__()
+
+
+_CLIENTS: dict[str, Callable[[], Any]] = {"s3": S3Client, "azure": AzureClient, "gcs": GcsClient}
 _made: dict[str, Any] = {}
 
 
 def client(kind: str) -> Any:
     """The client of another program."""
     if kind not in _made:
-        _made[kind] = S3Client() if kind == "s3" else AzureClient()
+        _made[kind] = _CLIENTS[kind]()
     return _made[kind]
 
 

@@ -13,7 +13,8 @@ from .claim_files import Claim, claim_name
 
 _log = logging.getLogger(__name__)
 
-_BEATS = 4
+#: How often a claim is renewed in each of its leases.
+BEATS = 4
 # A store that failed is tried again sooner, but not all the time.
 _BEATS_AFTER_FAILURE = 16
 # How often a renewal looks again at a claim that is neither there nor can be created.
@@ -151,7 +152,7 @@ class Lease:
 
     def _renew(self) -> None:
         while not self._stop.is_set() and not self._lost:
-            beats = _BEATS_AFTER_FAILURE if self._failing else _BEATS
+            beats = _BEATS_AFTER_FAILURE if self._failing else BEATS
             if self._changed.wait(self._claim.lease_seconds / beats):
                 self._changed.clear()
                 continue

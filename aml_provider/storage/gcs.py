@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from .connections import CONNECTION_TYPE, Credentials
+from .faults import DatastoreError, Reason
 from .objects import NoBucketError, ObjectInfo, Objects
 
 #: Airflow's connection types that say how to get there.
@@ -20,13 +21,13 @@ _WRITER = "aml-writer"
 def options(credentials: Credentials | None) -> dict[str, Any]:
     """What gcsfs is given; nothing leaves the finding of credentials to Google's own chain.
 
-    :raises DatastoreError: the connection's key is no JSON object.
+    :raises DatastoreError: the connection's key is no JSON object, or its file is not there.
     """
     if credentials is None:
         return {}
     c = credentials
     # A service account's key, or the path of a file that holds one.
-    token: Any = c.mapping("keyfile_dict") or c.text("key_path", "keyfile_path") or None
+    token: Any = c.mapping("keyfile_dict") or _key_file(c)
     if c.flag("anonymous", "anon", "is_anonymous"):
         token = "anon"
     found = {
@@ -37,9 +38,31 @@ def options(credentials: Credentials | None) -> dict[str, Any]:
     return {name: value for name, value in found.items() if value}
 
 
+def _key_file(credentials: Credentials) -> str | None:
+    """The path of the key's file. gcsfs would take one that is not there for a token, and send it to Google."""
+    path = credentials.text("key_path", "keyfile_path")
+    if not path:
+        return None
+    try:
+        if isinstance(json.loads(Path(path).read_bytes()), dict):
+            return path
+        why = "holds no JSON object"
+    except OSError as error:
+        why = f"cannot be read ({error.strerror})"
+    except ValueError:
+        why = "is not JSON"
+    raise DatastoreError(
+        f"Airflow connection {credentials.conn_id!r} names the key file {path!r}, which {why}; correct key_path in its "
+        "extra, or put the file there.",
+        Reason.CONNECTION,
+    )
+
+
 def filesystem(found: dict[str, Any]) -> Any:
     """The file system for :func:`options`."""
-    from gcsfs import GCSFileSystem
+    # Not the one that gcsfs itself names since 2025: that asks a second service, by gRPC and with a permission of its
+    # own, what kind of bucket it is, which makes no difference to objects.
+    from gcsfs.core import GCSFileSystem
 
     return GCSFileSystem(**found, skip_instance_cache=True, use_listings_cache=False)
 
@@ -50,6 +73,11 @@ class GcsObjects(Objects):
     def __init__(self, filesystem: Any, bucket: str) -> None:
         self._fs = filesystem
         self._bucket = bucket
+
+    def refusal(self, key: str) -> str:
+        if "\n" in key or "\r" in key:
+            return "holds a line break, which Google Cloud Storage knows in no name"
+        return super().refusal(key)
 
     async def pages(self, prefix: str, most: int | None = None) -> AsyncIterator[list[ObjectInfo]]:
         wanted: dict[str, Any] = {"prefix": prefix or None, "maxResults": most}

@@ -25,6 +25,7 @@ from aml_provider.spec.models import PipelineSpec
 from aml_provider.submission.reports import RunReports, Told
 from aml_provider.submission.request import Request
 from aml_provider.submission.state import new_step_log, span_of, step_files, step_info, step_log, step_state
+from aml_provider.tracking.pending import why_untold
 from aml_provider.workspace.resolved import LoadedWorkspace
 
 POLL_SECONDS = 0.1
@@ -106,6 +107,7 @@ class EmbeddedRun:
         self._workspace = workspace
         self._process = process
         self._canceled = False
+        self._told = False
         self._await_run_id()
 
     def _await_run_id(self) -> None:
@@ -208,7 +210,15 @@ class EmbeddedRun:
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(timeout_seconds)
             self._close_killed()
+            self._tell_what_mlflow_lacks()
         return self.state()
+
+    def _tell_what_mlflow_lacks(self) -> None:
+        """Say it once where a person looks: else only the log of a task has it."""
+        why = None if self._told else why_untold(self._run_folder().path)
+        self._told = True
+        if why is not None:
+            print(f"run {self.pipeline_run_id}: {why}", file=sys.stderr)
 
     def _close_killed(self) -> None:
         """Record the end of a run whose process could not: nobody else knows that it is over."""

@@ -10,17 +10,25 @@ from pathlib import Path
 _FOLDER = "untold"
 
 
-def remember(run_folder: Path, state: str) -> None:
-    """Note that MLflow is to be told later how the run ended."""
+def remember(run_folder: Path, state: str, why: str) -> None:
+    """Note that MLflow is to be told later how the run ended, and why it has not been told now."""
     marker = _marker(run_folder)
     marker.parent.mkdir(parents=True, exist_ok=True)
-    content = {"run": run_folder.relative_to(_store_root(run_folder)).as_posix(), "state": state}
+    content = {"run": run_folder.relative_to(_store_root(run_folder)).as_posix(), "state": state, "why": why}
     marker.write_text(json.dumps(content), encoding="utf-8")
 
 
 def forget(run_folder: Path) -> None:
     """MLflow has been told."""
     _marker(run_folder).unlink(missing_ok=True)
+
+
+def why_untold(run_folder: Path) -> str | None:
+    """Why MLflow has not been told how the run ended; ``None``: it has, or the run has not ended."""
+    try:
+        return str(json.loads(_marker(run_folder).read_text(encoding="utf-8")).get("why"))
+    except (FileNotFoundError, ValueError):
+        return None
 
 
 def others(run_folder: Path) -> Iterator[tuple[Path, str]]:

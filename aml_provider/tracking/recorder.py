@@ -98,22 +98,26 @@ def close_run(
     :param final_states: task id -> final state; a step that has none, and no result, counts as killed.
     :return: whether MLflow has it; if not, the log says why.
     """
-    if not _close(run_folder, state, final_states or {}, tracking_uri, _CLOSE_TRIES):
+    why = _close(run_folder, state, final_states or {}, tracking_uri, _CLOSE_TRIES)
+    if why is not None:
         if (run_folder / "run.json").exists():
-            pending.remember(run_folder, state)
+            pending.remember(run_folder, state, why)
         return False
     pending.forget(run_folder)
     for folder, ended in pending.others(run_folder):
-        if not _close(folder, ended, _end(folder).get("steps") or {}, tracking_uri, tries=1):
+        if _close(folder, ended, _end(folder).get("steps") or {}, tracking_uri, tries=1) is not None:
             break  # MLflow is away again
         pending.forget(folder)
     return True
 
 
-def _close(run_folder: Path, state: str, final_states: Mapping[str, str], tracking_uri: str | None, tries: int) -> bool:
+def _close(
+    run_folder: Path, state: str, final_states: Mapping[str, str], tracking_uri: str | None, tries: int
+) -> str | None:
+    """End a run; why that was not possible, which the log says too."""
     from .steps import mlflow_status
 
-    failure: TrackingError | OSError | None = None
+    failure = ""
     for attempt in range(tries):
         if attempt:
             time.sleep(attempt)
@@ -121,8 +125,8 @@ def _close(run_folder: Path, state: str, final_states: Mapping[str, str], tracki
             with locked(run_folder, _CLOSE_WAIT_SECONDS):
                 ledger = _ledger(run_folder, tracking_uri)
                 if ledger is None:
-                    _log.warning("%s: tracking of this run was never begun, so there is nothing to close", run_folder)
-                    return False
+                    failure = f"{run_folder}: tracking of this run was never begun, so there is nothing to close"
+                    break
                 with mlflow_client(ledger.tracking_uri) as client:
                     states = _all_states(run_folder, ledger, final_states)
                     _update(client, run_folder, ledger, states)
@@ -131,11 +135,11 @@ def _close(run_folder: Path, state: str, final_states: Mapping[str, str], tracki
                     ended = _end(run_folder).get("ended")
                     client.set_terminated(ledger.parent, ledger.status, None if ended is None else int(ended * 1000))
                     ledger.save(run_folder)
-            return True
+            return None
         except (TrackingError, OSError) as error:
-            failure = error
+            failure = str(error)
     _log.warning("%s", failure)
-    return False
+    return failure
 
 
 def _end(run_folder: Path) -> dict[str, Any]:

@@ -10,12 +10,10 @@ from typing import Any
 
 from aml_provider.reuse.claims import Claim, Lease
 from aml_provider.reuse.keeping import records_in, store_in
+from aml_provider.reuse.leases import BEATS
 from aml_provider.spec.errors import AmlError
 
 _log = logging.getLogger(__name__)
-
-# As leases do it that renew themselves.
-_BEATS = 4
 
 
 async def hold(told: Mapping[str, Any]) -> None:
@@ -40,4 +38,4 @@ async def hold(told: Mapping[str, Any]) -> None:
             if not said:
                 _log.warning("the claim of the deferred step %r cannot be renewed right now: %s", claim.step, error)
             said = True
-        await asyncio.sleep(claim.lease_seconds / _BEATS)
+        await asyncio.sleep(claim.lease_seconds / BEATS)

@@ -91,11 +91,11 @@ def remove_leftovers(store: Path, available: set[str], kubeconfig: Path) -> None
                 _docker().api.remove_container(container["Id"], force=True)
     for pod in pods(kubeconfig) if "kubernetes" in available else ():
         if (pod.metadata.annotations or {}).get("aml.run-store") == str(store):
-            _cluster(kubeconfig).delete_namespaced_pod(pod.metadata.name, NAMESPACE, grace_period_seconds=0)
+            cluster(kubeconfig).delete_namespaced_pod(pod.metadata.name, NAMESPACE, grace_period_seconds=0)
 
 
 @functools.cache
-def _cluster(kubeconfig: Path) -> Any:
+def cluster(kubeconfig: Path) -> Any:
     import kubernetes
     import urllib3
 
@@ -106,4 +106,4 @@ def _cluster(kubeconfig: Path) -> Any:
 def pods(kubeconfig: Path, step_run_id: str | None = None) -> list[Any]:
     """Our pods, those that are going away as well: of one step run, or all."""
     selector = OWNER if step_run_id is None else f"aml.step-run={step_run_id}"
-    return list(_cluster(kubeconfig).list_namespaced_pod(NAMESPACE, label_selector=selector).items)
+    return list(cluster(kubeconfig).list_namespaced_pod(NAMESPACE, label_selector=selector).items)

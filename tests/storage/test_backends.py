@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import os
 import re
+import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator
@@ -72,8 +72,8 @@ def test_an_unknown_kind_of_store(url: str, says: str) -> None:
     assert "What works: file, s3" in str(caught.value)
 
 
-@pytest.mark.skipif(importlib.util.find_spec("gcsfs") is not None, reason="gcsfs is installed here")
-def test_a_missing_client_library_is_named_with_its_command() -> None:
+def test_a_missing_client_library_is_named_with_its_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "gcsfs", None)
     with pytest.raises(DatastoreError, match=r"pip install 'airflow-provider-aml\[gcs\]'$") as caught:
         store_for(DatastoreConfig(url="gs://bucket/x"), "blobs").files()
     assert caught.value.reason is Reason.BACKEND
@@ -313,13 +313,15 @@ def test_an_s3_that_knows_nobody(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 def test_credentials_that_are_corrected_are_used(where: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     if where.kind == "s3":
         set_connection(monkeypatch, "my_s3", {"conn_type": "aws", "extra": {"profile_name": "none"}})
+    elif where.kind == "gcs":
+        set_connection(monkeypatch, "my_gcs", connection("gcs", extra={"is_anonymous": False, "key_path": "/no/key"}))
     else:
         wrong = {"azure": {"password": SECRET}, "sftp": {"login": "nobody-there"}}[where.kind]
         set_connection(monkeypatch, f"my_{where.kind}", connection(where.kind, **wrong))
     store = where.store
     with pytest.raises(DatastoreError) as caught:
         store.check()
-    assert caught.value.reason is Reason.CREDENTIALS
+    assert caught.value.reason is (Reason.CONNECTION if where.kind == "gcs" else Reason.CREDENTIALS)
     set_connection(monkeypatch, f"my_{where.kind}", connection(where.kind))
     where.write("a", b"1")
     assert store.files() == ["a"]
@@ -330,16 +332,21 @@ def test_credentials_that_are_corrected_are_used(where: Place, monkeypatch: pyte
 PORTS = {"s3": 5900, "azure": 5910, "sftp": 5920}
 
 
+def port_of(kind: str) -> int:
+    """Where the store listens."""
+    return PORTS.get(kind) or int(connection(kind)["extra"]["endpoint_url"].rpartition(":")[2])
+
+
 @pytest.fixture
 def network(where: Place, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """The way to the store, which can be cut."""
-    with wire(PORTS[where.kind]) as made:
+    with wire(port_of(where.kind)) as made:
         port = made.port
         if where.kind == "sftp":
             where.url = where.url.replace(":5920", f":{port}")
             set_connection(monkeypatch, "my_sftp", connection("sftp", port=port))
         else:
-            url = connection(where.kind)["extra"]["endpoint_url"].replace(str(PORTS[where.kind]), str(port))
+            url = connection(where.kind)["extra"]["endpoint_url"].replace(str(port_of(where.kind)), str(port))
             set_connection(monkeypatch, f"my_{where.kind}", connection(where.kind, extra={"endpoint_url": url}))
         yield made
 
@@ -587,14 +594,19 @@ def test_azure_without_a_connection_takes_what_the_machine_has(monkeypatch: pyte
     assert azure.options(made("wasb", login="mine", password="k"), None) == {"account_name": "mine", "account_key": "k"}
 
 
-def test_google_options() -> None:
+def test_google_options(tmp_path: Path) -> None:
     key = '{"type": "service_account", "private_key": "x"}'
     platform = "google_cloud_platform"
     assert gcs.options(made(platform, extra={"keyfile_dict": key, "project": "p"})) == {
         "token": {"type": "service_account", "private_key": "x"},
         "project": "p",
     }
-    assert gcs.options(made(platform, extra={f"extra__{platform}__key_path": "/k"})) == {"token": "/k"}
+    (tmp_path / "key").write_text(key)
+    file = str(tmp_path / "key")
+    assert gcs.options(made(platform, extra={f"extra__{platform}__key_path": file})) == {"token": file}
+    for path, why in (("/no/key", "No such file"), (__file__, "is not JSON")):
+        with pytest.raises(DatastoreError, match=rf"names the key file '{path}', which .*{why}"):
+            gcs.options(made(platform, extra={"key_path": path}))
     assert gcs.options(made("aml_datastore", extra={"anonymous": "1"})) == {"token": "anon"}
     assert gcs.options(None) == {}
 

@@ -20,7 +20,7 @@ COMPETITORS = 6
 
 
 @pytest.fixture(
-    params=[*KINDS[:3], *(pytest.param(f"{kind} copied", marks=pytest.mark.stores) for kind in ("s3", "azure"))]
+    params=[*KINDS[:4], *(pytest.param(f"{kind} copied", marks=pytest.mark.stores) for kind in ("s3", "azure"))]
 )
 def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)

@@ -397,3 +397,7 @@ def test_logging_does_not_wait_for_mlflow(tmp_path: Path) -> None:
     assert later(folder, 'print(json.dumps(next(experiment("notebook").get_runs()).get_metrics("loss")))') == {
         "loss": [1.0, 0.5, 1 / 3]
     }
+    done = python(folder, PIPELINE.replace("UNTIL", "''"))
+    (said,) = [line for line in done.stderr.splitlines() if "http://127.0.0.1:9" in line]
+    assert said.startswith("run nightly-")
+    assert said.endswith("goes to MLflow when this works again.")

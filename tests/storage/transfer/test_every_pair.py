@@ -11,7 +11,7 @@ from tests import stores
 from tests.storage.transfer.conftest import Make, Move
 from tests.storage.transfer.trees import age, content, odd_tree, write
 
-NAMES = ("local", "s3", "azure", "sftp")
+NAMES = ("local", "s3", "azure", "gcs", "sftp")
 ALL_PAIRS = list(itertools.product(NAMES, NAMES))
 IN_A_RING = list(zip(NAMES, [*NAMES[1:], NAMES[0]], strict=True))
 BIG = (5 << 20) + 12_345
