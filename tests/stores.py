@@ -302,6 +302,11 @@ def client(kind: str) -> Any:
 # --- hosts that do not do as they should --------------------------------------------------------------------------
 
 
+def port_of(kind: str) -> int:
+    """Where a store listens."""
+    return {"s3": 5900, "azure": 5910, "sftp": 5920}.get(kind) or int(_gcs().rpartition(":")[2])
+
+
 def free_port() -> int:
     """A port on which nobody listens."""
     with socket.socket() as found:

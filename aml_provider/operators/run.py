@@ -30,10 +30,12 @@ class PipelineEndOperator(BaseOperator):
     def execute(self, context: Context) -> None:
         """Close the run with the states Airflow has for the steps."""
         from aml_provider.execution.lifecycle import end_run
+        from aml_provider.execution.stopping import await_stopped
         from aml_provider.operators.leftovers import remove_pods_left
 
         ti = context["ti"]
         remove_pods_left(self.binding, ti.dag_id, str(ti.run_id))
+        await_stopped(self.binding, ti.dag_id, str(ti.run_id))
         states = ti.get_task_states(dag_id=ti.dag_id, run_ids=[ti.run_id]).get(ti.run_id, {})
         ending = end_run(self.binding, ti.dag_id, str(ti.run_id), states)
         ti.xcom_push(CLOSED_XCOM, ending.state)

@@ -327,6 +327,8 @@ def kill_worker(run: Run, task_id: str) -> None:
     """Kill the process that runs a task and the supervisor above it, as when a machine is lost."""
     pid = run.runner(task_id)
     assert pid is not None, f"nothing runs {task_id}: {run.states()}"
+    # Else it would see that it has lost its supervisor, and put things in order.
+    os.kill(pid, signal.SIGSTOP)
     kill(parent_of(pid))
     with contextlib.suppress(ProcessLookupError):
         kill(pid)

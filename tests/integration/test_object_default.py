@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.stores import Place, connection, place
+from tests.stores import Place, connection, place, some
 
 from .server import aml
 
@@ -105,6 +105,7 @@ EXPECTED = {
 }
 
 
+@pytest.mark.parametrize("bucket", some(["s3", "azure", "gcs"], ["s3", "azure"]), indirect=True)
 def test_a_second_run_reuses_what_is_in_the_bucket_and_data_that_changed_is_seen(
     bucket: Place, tmp_path: Path, kubeconfig: Path
 ) -> None:

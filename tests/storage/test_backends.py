@@ -30,6 +30,7 @@ from tests.stores import (
     connection,
     free_port,
     place,
+    port_of,
     set_connection,
     strict_s3,
     wire,
@@ -328,13 +329,6 @@ def test_credentials_that_are_corrected_are_used(where: Place, monkeypatch: pyte
 
 
 # --- networks ------------------------------------------------------------------------------------------------------
-
-PORTS = {"s3": 5900, "azure": 5910, "sftp": 5920}
-
-
-def port_of(kind: str) -> int:
-    """Where the store listens."""
-    return PORTS.get(kind) or int(connection(kind)["extra"]["endpoint_url"].rpartition(":")[2])
 
 
 @pytest.fixture

@@ -19,10 +19,9 @@ from aml_provider.storage.faults import DatastoreError, Reason
 from aml_provider.storage.record_store import record_store
 from aml_provider.workspace.model import DatastoreConfig
 from tests.reuse.machines import Warnings
-from tests.stores import Place, connection, set_connection, wire
+from tests.stores import Place, connection, port_of, set_connection, wire
 
 COMPETITORS = 6
-PORTS = {"s3": 5900, "azure": 5910}
 
 
 # --- competitors ------------------------------------------------------------------------------------------------
@@ -89,7 +88,7 @@ def through(kind: str, port: int, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_an_answer_that_was_lost_is_no_loss(bucket: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    with wire(PORTS[bucket.kind]) as network:
+    with wire(port_of(bucket.kind)) as network:
         through(bucket.kind, network.port, monkeypatch)
         store = record_store(bucket.store)
         assert store.read("nothing") is None
@@ -120,7 +119,7 @@ def test_a_store_that_minds_no_conditions_says_so_once(
     s3: Place, what: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     pattern, instead = IGNORED[what]
-    with wire(PORTS["s3"], lambda data: re.sub(pattern, instead, data)) as network:
+    with wire(port_of("s3"), lambda data: re.sub(pattern, instead, data)) as network:
         through("s3", network.port, monkeypatch)
         warnings = Warnings(caplog)
         store = record_store(s3.store)
@@ -138,7 +137,7 @@ def test_a_store_that_minds_no_conditions_says_so_once(
 
 
 def test_a_store_that_is_away_is_an_error_in_words(bucket: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    with wire(PORTS[bucket.kind]) as network:
+    with wire(port_of(bucket.kind)) as network:
         through(bucket.kind, network.port, monkeypatch)
         store = record_store(bucket.store)
     calls: dict[str, Callable[[], object]] = {
