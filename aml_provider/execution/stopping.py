@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from aml_provider.runs.binding import PipelineBinding
 from aml_provider.runs.layout import StepFolder
@@ -20,18 +20,23 @@ _POLL_SECONDS = 0.2
 
 
 def await_stopped(
-    binding: PipelineBinding, dag_id: str, run_id: str, clock: Callable[[], float] = time.monotonic
+    binding: PipelineBinding,
+    dag_id: str,
+    run_id: str,
+    ended: Collection[str],
+    clock: Callable[[], float] = time.monotonic,
 ) -> None:
-    """Wait until every step that was started has said how it ended, or shows no sign of life any more.
+    """Wait until steps that Airflow calls ended have said how they did, or show no sign of life any more.
 
     When a person ends a run, Airflow calls its tasks failed at once, and tells their workers at their next heartbeat.
     Only a worker can say that its step was stopped and did not fail, and it still writes meanwhile.
 
+    :param ended: the keys of those steps.
     :param clock: seconds that only ever grow.
     """
     folder = binding.store.run(dag_id, run_id)
     attempted = folder.latest_attempts()
-    waiting = {key: folder.step(key) for key, number in attempted.items() if number}
+    waiting = {key: folder.step(key) for key, number in attempted.items() if number and key in ended}
     signs: dict[str, tuple[object, float]] = {}
     end = clock() + LONGEST_SECONDS
     while waiting := {key: step for key, step in waiting.items() if _goes_on(step, key, signs, clock())}:

@@ -7,7 +7,7 @@ neither to end its pod.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from aml_provider.operators.labels import OWNER, OWNER_LABEL, STEP_LABEL
 from aml_provider.runs.binding import PipelineBinding, step_run_id
@@ -20,26 +20,30 @@ _log = logging.getLogger(__name__)
 _AT_ONCE = 50
 
 
-def remove_pods_left(binding: PipelineBinding, dag_id: str, run_id: str) -> None:
-    """Remove the pods that still run for the steps of a run whose steps have all ended.
+def remove_pods_left(binding: PipelineBinding, dag_id: str, run_id: str, ended: Collection[str]) -> None:
+    """Remove the pods that still run for steps that have ended.
 
     A cluster that does not answer is said, and fails nothing: ``aml reap`` removes what is left.
+
+    :param ended: the keys of those steps.
     """
-    for compute, names in _in_doubt(binding, dag_id, run_id):
+    for compute, names in _in_doubt(binding, dag_id, run_id, ended):
         _remove(compute, names)
 
 
-def _in_doubt(binding: PipelineBinding, dag_id: str, run_id: str) -> Iterable[tuple[ResolvedCompute, list[str]]]:
+def _in_doubt(
+    binding: PipelineBinding, dag_id: str, run_id: str, ended: Collection[str]
+) -> Iterable[tuple[ResolvedCompute, list[str]]]:
     """The compute targets that are clusters, each with the step runs that were started on it and did not finish."""
     folder = binding.store.run(dag_id, run_id)
     attempted = folder.latest_attempts()
     found: dict[str, tuple[ResolvedCompute, list[str]]] = {}
     for step in binding.spec.steps:
-        if not attempted.get(step.key):
+        if step.key not in ended or not attempted.get(step.key):
             continue
         compute = binding.compute_of(step)
-        ended = (folder.result(step.key) or {}).get("state")
-        if compute.kind is ComputeKind.KUBERNETES and ended != "Finished":
+        state = (folder.result(step.key) or {}).get("state")
+        if compute.kind is ComputeKind.KUBERNETES and state != "Finished":
             _, names = found.setdefault(compute.name, (compute, []))
             names.append(step_run_id(dag_id, run_id, step.key))
     return found.values()

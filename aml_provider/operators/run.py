@@ -14,6 +14,9 @@ from aml_provider.spec.names import CLOSED_XCOM
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+#: Airflow's states of tasks that have come to their end.
+FINAL = ("success", "failed", "skipped", "upstream_failed", "removed")
+
 
 class PipelineEndOperator(BaseOperator):
     """Ends the run's record: whatever the steps did, none of its MLflow runs stays open.
@@ -34,9 +37,11 @@ class PipelineEndOperator(BaseOperator):
         from aml_provider.operators.leftovers import remove_pods_left
 
         ti = context["ti"]
-        remove_pods_left(self.binding, ti.dag_id, str(ti.run_id))
-        await_stopped(self.binding, ti.dag_id, str(ti.run_id))
         states = ti.get_task_states(dag_id=ti.dag_id, run_ids=[ti.run_id]).get(ti.run_id, {})
+        # When one step has failed, others may still be running: what comes behind all of them never will.
+        ended = {key for key, state in states.items() if state in FINAL}
+        remove_pods_left(self.binding, ti.dag_id, str(ti.run_id), ended)
+        await_stopped(self.binding, ti.dag_id, str(ti.run_id), ended)
         ending = end_run(self.binding, ti.dag_id, str(ti.run_id), states)
         ti.xcom_push(CLOSED_XCOM, ending.state)
         # Airflow takes a run whose last steps were skipped for a success; this task's own failure corrects that.

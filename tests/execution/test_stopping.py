@@ -49,10 +49,17 @@ def say(step: StepFolder, attempt: int) -> None:
 
 
 def test_nothing_is_waited_for_that_has_said_how_it_ended_or_never_began(binding: PipelineBinding) -> None:
-    await_stopped(binding, DAG, RUN)
+    await_stopped(binding, DAG, RUN, {"one", "other"})
     say(begun(binding), 1)
     binding.store.run(DAG, RUN).step("other").attempt(1).path.mkdir(parents=True)
-    await_stopped(binding, DAG, RUN)
+    await_stopped(binding, DAG, RUN, {"one", "other"})
+
+
+def test_a_step_that_goes_on_beside_one_that_failed_is_not_waited_for(binding: PipelineBinding) -> None:
+    begun(binding)
+    before = time.monotonic()
+    await_stopped(binding, DAG, RUN, {"other"})
+    assert time.monotonic() - before < stopping.SILENT_SECONDS
 
 
 def test_a_step_that_is_being_stopped_is_waited_for(binding: PipelineBinding, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,7 +76,7 @@ def test_a_step_that_is_being_stopped_is_waited_for(binding: PipelineBinding, mo
 
     living = threading.Thread(target=live)
     living.start()
-    await_stopped(binding, DAG, RUN)
+    await_stopped(binding, DAG, RUN, {"one", "other"})
     assert over.is_set()
     living.join()
 
@@ -80,7 +87,7 @@ def test_a_step_whose_machine_was_lost_is_waited_for_as_long_as_it_might_live(
     monkeypatch.setattr(stopping, "SILENT_SECONDS", 0.5)
     begun(binding)
     before = time.monotonic()
-    await_stopped(binding, DAG, RUN)
+    await_stopped(binding, DAG, RUN, {"one", "other"})
     assert time.monotonic() - before >= 0.5
 
 
@@ -89,6 +96,6 @@ def test_a_step_that_does_not_end_holds_up_nothing_for_ever(
 ) -> None:
     monkeypatch.setattr(stopping, "LONGEST_SECONDS", 0.5)
     step = begun(binding)
-    await_stopped(binding, DAG, RUN)
+    await_stopped(binding, DAG, RUN, {"one", "other"})
     assert "not waited for any longer: 'one'" in caplog.text
     assert not step.result_file.exists()

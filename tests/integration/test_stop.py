@@ -89,6 +89,8 @@ class Reaped:
 def reaped(server: Server, held: dict[str, Run], available: set[str]) -> Reaped:
     """``aml reap`` when a machine with workers was lost, and somebody marked its tasks before Airflow noticed."""
     done = Reaped([], [])
+    # Whoever closes the run removes pods that nobody follows, too.
+    held["orphans"].mark("pipeline_end", "success")
     for kind in sorted(available):
         kill_worker(held["orphans"], kind)
         held["orphans"].mark(kind, "failed")
