@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -87,8 +88,9 @@ def later(folder: Path, code: str) -> Any:
 
 
 def printed(folder: Path) -> str:
-    """What steps printed so far."""
-    return "".join(log.read_text() for log in folder.glob(".aml/**/std_log.txt"))
+    """What steps printed so far. Folders come and go meanwhile, which ``Path.glob`` does not bear."""
+    logs = [Path(above) / "std_log.txt" for above, _, files in os.walk(folder / ".aml") if "std_log.txt" in files]
+    return "".join(log.read_text() for log in logs)
 
 
 def aml(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
