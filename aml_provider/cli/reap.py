@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 from aml_provider.cli.local_airflow import local_task_state
 from aml_provider.operators import labels
+from aml_provider.operators.leftovers import client_of
 from aml_provider.runs.embedded import EmbeddedFolder
 from aml_provider.runs.layout import STORE_FOLDER
 from aml_provider.spec.errors import AmlError
@@ -115,7 +116,6 @@ def _containers(target: ResolvedCompute, seen: set[str]) -> Iterator[Leftover]:
 
 
 def _pods(target: ResolvedCompute, seen: set[str]) -> Iterator[Leftover]:
-    from airflow.providers.cncf.kubernetes.hooks.kubernetes import KubernetesHook
     from kubernetes.client.exceptions import ApiException
     from kubernetes.config import ConfigException
     from urllib3.exceptions import HTTPError
@@ -127,12 +127,8 @@ def _pods(target: ResolvedCompute, seen: set[str]) -> Iterator[Leftover]:
             if e.status != 404:
                 raise AmlError(f"pod {name} in namespace {namespace} cannot be removed: {e.reason}") from None
 
-    settings = target.settings
-    hook = KubernetesHook(
-        conn_id=settings.kubernetes_conn_id, config_file=settings.config_file, cluster_context=settings.context
-    )
     try:
-        client = hook.core_v1_client
+        client = client_of(target)
         found = client.list_namespaced_pod(
             target.namespace, label_selector=f"{labels.OWNER_LABEL}={labels.OWNER}"
         ).items

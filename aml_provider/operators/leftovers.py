@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Iterable
+from typing import Any
 
 from aml_provider.operators.labels import OWNER, OWNER_LABEL, STEP_LABEL
 from aml_provider.runs.binding import PipelineBinding, step_run_id
@@ -31,6 +32,16 @@ def remove_pods_left(binding: PipelineBinding, dag_id: str, run_id: str, ended: 
         _remove(compute, names)
 
 
+def client_of(compute: ResolvedCompute) -> Any:
+    """Kubernetes' own client for the cluster of a compute target."""
+    from airflow.providers.cncf.kubernetes.hooks.kubernetes import KubernetesHook
+
+    settings = compute.settings
+    return KubernetesHook(
+        conn_id=settings.kubernetes_conn_id, config_file=settings.config_file, cluster_context=settings.context
+    ).core_v1_client
+
+
 def _in_doubt(
     binding: PipelineBinding, dag_id: str, run_id: str, ended: Collection[str]
 ) -> Iterable[tuple[ResolvedCompute, list[str]]]:
@@ -42,7 +53,7 @@ def _in_doubt(
         if step.key not in ended or not attempted.get(step.key):
             continue
         compute = binding.compute_of(step)
-        state = (folder.result(step.key) or {}).get("state")
+        state = (folder.step(step.key).result() or {}).get("state")
         if compute.kind is ComputeKind.KUBERNETES and state != "Finished":
             _, names = found.setdefault(compute.name, (compute, []))
             names.append(step_run_id(dag_id, run_id, step.key))
@@ -50,18 +61,14 @@ def _in_doubt(
 
 
 def _remove(compute: ResolvedCompute, names: list[str]) -> None:
-    from airflow.providers.cncf.kubernetes.hooks.kubernetes import KubernetesHook
     from airflow.sdk.exceptions import AirflowException
     from kubernetes.client.exceptions import ApiException
     from kubernetes.config import ConfigException
     from urllib3.exceptions import HTTPError
 
-    settings, namespace = compute.settings, compute.namespace
-    hook = KubernetesHook(
-        conn_id=settings.kubernetes_conn_id, config_file=settings.config_file, cluster_context=settings.context
-    )
+    namespace = compute.namespace
     try:
-        client = hook.core_v1_client
+        client = client_of(compute)
         for start in range(0, len(names), _AT_ONCE):
             some = ",".join(names[start : start + _AT_ONCE])
             selector = f"{OWNER_LABEL}={OWNER},{STEP_LABEL} in ({some})"

@@ -9,13 +9,10 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from aml_provider.links import RUN_LINKS
 from aml_provider.runs.binding import PipelineBinding
-from aml_provider.spec.names import CLOSED_XCOM
+from aml_provider.spec.names import CLOSED_XCOM, FINAL_STATES
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
-
-#: Airflow's states of tasks that have come to their end.
-FINAL = ("success", "failed", "skipped", "upstream_failed", "removed")
 
 
 class PipelineEndOperator(BaseOperator):
@@ -39,7 +36,7 @@ class PipelineEndOperator(BaseOperator):
         ti = context["ti"]
         states = ti.get_task_states(dag_id=ti.dag_id, run_ids=[ti.run_id]).get(ti.run_id, {})
         # When one step has failed, others may still be running: what comes behind all of them never will.
-        ended = {key for key, state in states.items() if state in FINAL}
+        ended = {key for key, state in states.items() if state in FINAL_STATES}
         remove_pods_left(self.binding, ti.dag_id, str(ti.run_id), ended)
         await_stopped(self.binding, ti.dag_id, str(ti.run_id), ended)
         ending = end_run(self.binding, ti.dag_id, str(ti.run_id), states)

@@ -18,13 +18,11 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.listeners import hookimpl
 
-from aml_provider.spec.names import CLOSED_XCOM, END_KEY, HEAD_KEY, RECORD_XCOM
+from aml_provider.spec.names import CLOSED_XCOM, END_KEY, FINAL_STATES, HEAD_KEY, RECORD_XCOM
 
 if TYPE_CHECKING:
     from airflow.models.dagrun import DagRun
 
-# Tasks in these states have come to their end.
-_FINAL = ("success", "failed", "skipped", "upstream_failed", "removed")
 _log = logging.getLogger(__name__)
 
 
@@ -83,7 +81,7 @@ def _order(dag_run: DagRun) -> dict[str, Any] | None:
             )
         )
     }
-    if states.get(END_KEY, "removed") not in _FINAL:
+    if states.get(END_KEY, "removed") not in FINAL_STATES:
         return None
     record = said[RECORD_XCOM]
     return {
