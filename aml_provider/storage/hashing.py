@@ -20,6 +20,7 @@ from aml_provider.spec.errors import PipelineError
 _PIECE = 8 << 20
 # Below this, starting threads takes longer than they save.
 _THREADED_FROM = 4 << 20
+_MOST_THREADS = 8
 _TRIES = 4
 _POOL_FROM = 64
 # Files that are smaller on the average are read faster by one thread: several hand the interpreter to and fro.
@@ -72,7 +73,7 @@ def hash_files(paths: Sequence[bytes], total_bytes: int) -> Iterator[Hashed]:
         return
     batches = [paths[i : i + _BATCH] for i in range(0, len(paths), _BATCH)]
     # A pool of its own each time: one that is kept would be without its threads in a forked process.
-    pool = ThreadPoolExecutor(_threads(), thread_name_prefix="aml-digest")
+    pool = ThreadPoolExecutor(min(_MOST_THREADS, processors()), thread_name_prefix="aml-digest")
     try:
         for results in pool.map(_hash_batch, batches):
             yield from results
@@ -162,7 +163,7 @@ def _read(descriptor: int, expected: int) -> tuple[str, int]:
         return hasher.hexdigest(), size
     # Never blake3.AUTO: its threads are the whole process's, and in a process forked after their first use (as
     # Airflow forks its tasks) it waits for them forever. A number gives this one hasher threads of its own.
-    hasher = blake3(max_threads=_threads())
+    hasher = blake3(max_threads=min(_MOST_THREADS, processors()))
     buffer = memoryview(bytearray(_PIECE))
     while size <= expected and (count := os.readv(descriptor, [buffer])):
         hasher.update(buffer[:count])
@@ -170,5 +171,6 @@ def _read(descriptor: int, expected: int) -> tuple[str, int]:
     return hasher.hexdigest(), size
 
 
-def _threads() -> int:
-    return min(8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+def processors() -> int:
+    """How many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
@@ -12,6 +13,10 @@ from .errors import TransferError
 T = TypeVar("T")
 # How long the end of a transfer waits for threads that are in the middle of something.
 _JOIN_SECONDS = 30.0
+# A thread that computes in less than this part of its time waits for disks or for a network.
+_WAITING = 0.25
+# What has taken less says nothing.
+_KNOWN_SECONDS = 0.05
 
 
 class Crew(Generic[T]):
@@ -19,12 +24,20 @@ class Crew(Generic[T]):
 
     The first exception ends it: nothing more is begun then.
 
+    :param count: the most threads.
     :param work: done with each item.
     :param on_failure: lets go whoever waits inside of that.
+    :param at_first: threads to begin with. Further ones are started as long as those that there are mostly wait: what
+        needs the interpreter most of the time, such as small files of this machine, takes longer with more of them.
     """
 
     def __init__(
-        self, count: int, items: Iterator[T], work: Callable[[T], None], on_failure: Callable[[], None]
+        self,
+        count: int,
+        items: Iterator[T],
+        work: Callable[[T], None],
+        on_failure: Callable[[], None],
+        at_first: int,
     ) -> None:
         self._items = items
         self._work = work
@@ -34,7 +47,9 @@ class Crew(Generic[T]):
         self._busy = 0
         self._empty = False
         self._error: BaseException | None = None
-        self._threads = [threading.Thread(target=self._run, name=f"aml-move-{n}", daemon=True) for n in range(count)]
+        self._most = count
+        self._at_first = min(at_first, count)
+        self._threads: list[threading.Thread] = []
 
     @property
     def stopped(self) -> bool:
@@ -52,10 +67,10 @@ class Crew(Generic[T]):
 
         :param tick: called every few ``seconds`` meanwhile.
         """
-        for thread in self._threads:
-            thread.start()
         try:
             with self._state:
+                for _ in range(self._at_first):
+                    self._start()
                 while not self._done():
                     self._state.wait(seconds)
                     tick()
@@ -72,7 +87,13 @@ class Crew(Generic[T]):
     def _done(self) -> bool:
         return not self._busy and (self._error is not None or (self._empty and not self._tasks))
 
+    def _start(self) -> None:
+        thread = threading.Thread(target=self._run, name=f"aml-move-{len(self._threads)}", daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
     def _run(self) -> None:
+        began, computed = time.monotonic(), time.thread_time()
         while True:
             with self._state:
                 while True:
@@ -94,6 +115,10 @@ class Crew(Generic[T]):
             finally:
                 with self._state:
                     self._busy -= 1
+                    if len(self._threads) < self._most and (now := time.monotonic()) - began > _KNOWN_SECONDS:
+                        if time.thread_time() - computed < (now - began) * _WAITING:
+                            self._start()
+                        began, computed = now, time.thread_time()
                     # Who waits for the end is not to be waked by every file.
                     if self._done():
                         self._state.notify_all()

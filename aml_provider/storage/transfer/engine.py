@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
 from aml_provider.spec.errors import AmlError
+from aml_provider.storage.hashing import processors
 
 from .compare import is_same
 from .crew import Crew
@@ -25,6 +25,8 @@ from .tables_places import TablePlace
 R = TypeVar("R")
 Say = Callable[[str], None]
 DEFAULTS = Options()
+# Files that are smaller on the average are moved faster by one thread: several hand the interpreter to and fro.
+_SMALL_BYTES = 64 << 10
 
 
 def transfer(
@@ -64,7 +66,7 @@ def transfer(
         if options.overwrite is Overwrite.FAIL:
             selection.jobs = _absent(mover, selection, options, journal, progress)
         say(f"{source} -> {destination}: {progress.line()}")
-        _run(mover, selection.jobs, mover.move, _workers(way.source, way.destination, options), progress)
+        _run(mover, selection.jobs, mover.move, max(1, options.workers), progress)
         _at_disk(destination, lambda: _finish(way.destination, selection, summary, journal))
         complete = True
     finally:
@@ -79,7 +81,7 @@ def transfer(
 
 
 def _run(mover: Mover, jobs: list[Job], work: Callable[[Job], None], workers: int, progress: Progress) -> None:
-    mover.crew = Crew(workers, iter(jobs), work, mover.stop)
+    mover.crew = Crew(workers, iter(jobs), work, mover.stop, _at_first(mover, jobs, workers))
     mover.crew.finish(progress.tick, INTERVAL / 5)
 
 
@@ -102,7 +104,7 @@ def _absent(
         progress.skipped(job.there.size or 0)
 
     met = [job for job in selection.jobs if job.there is not None]
-    _run(mover, met, compare, _workers(mover.source, mover.destination, options), progress)
+    _run(mover, met, compare, max(1, options.workers), progress)
     if others:
         raise TransferError(
             f"nothing was moved: {mover.destination.origin} has {listed(sorted(others))} already, and overwrite is "
@@ -141,11 +143,12 @@ def _journal(source: End, destination: End, state: Path | None, say: Say) -> Jou
     return journal
 
 
-def _workers(source: End, destination: End, options: Options) -> int:
-    wanted = max(1, options.workers)
-    if source.near and destination.near:
-        return min(wanted, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
-    return wanted
+def _at_first(mover: Mover, jobs: list[Job], workers: int) -> int:
+    """With how many threads to begin; a folder of this machine may be on another one, which only using it tells."""
+    if not (mover.source.near and mover.destination.near):
+        return workers
+    small = sum(job.entry.size or 0 for job in jobs) < len(jobs) * _SMALL_BYTES
+    return 1 if small else min(workers, processors())
 
 
 def _at_disk(place: Place, work: Callable[[], R]) -> R:
