@@ -13,6 +13,7 @@ from typing import Any
 from benchmarks.measure import BIN, ROOT, clean_environment, program
 
 ENVIRONMENT = ROOT / ".aml" / "bench" / "dvc"
+AGAIN = ROOT / "benchmarks" / "children" / "again.py"
 _LAST_LINES = 400
 
 
@@ -33,6 +34,11 @@ class Dvc:
     def __call__(self, *arguments: str, folder: Path) -> dict[str, Any]:
         """Run ``dvc ARGUMENTS``; the figures are those of :func:`benchmarks.measure.program`."""
         return program(ENVIRONMENT / "bin" / "dvc", *arguments, folder=folder, environment=self.environment)
+
+    def again(self, *arguments: str, folder: Path) -> dict[str, Any]:
+        """The same twice in one process, which prints the seconds of the second time last."""
+        python = ENVIRONMENT / "bin" / "python"
+        return program(python, "-P", AGAIN, "dvc", *arguments, folder=folder, environment=self.environment)
 
     def init(self, folder: Path) -> None:
         """Make ``folder`` a repository whose cache links to the files, which is quickest.
