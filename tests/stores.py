@@ -39,6 +39,16 @@ KINDS = (
 OBJECT_KINDS = KINDS[1:4]
 #: Those that are on another machine.
 REMOTE_KINDS = KINDS[1:]
+#: Names that some stores cannot have.
+ODD = ("two\nlines", "back\\slash", "dot.", "x?versionId=3", "\x01", "\udcff")
+# S3 itself takes a line feed in a name; the test-bed's does not.
+REFUSED = {
+    "local": (),
+    "sftp": (),
+    "s3": ("two\nlines", "x?versionId=3", "\udcff"),
+    "azure": ("back\\slash", "dot.", "\x01", "\udcff"),
+    "gcs": ("two\nlines", "\udcff"),
+}
 #: With AML_TRANSFERS=all every pair and every way of cutting a transfer off is tried; else some of each, in a minute.
 EVERYTHING = os.environ.get("AML_TRANSFERS") == "all"
 _SCHEMES = {"s3": "s3", "azure": "abfs", "gcs": "gs"}

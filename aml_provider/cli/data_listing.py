@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
@@ -12,8 +13,10 @@ from aml_provider.cli.data_places import in_datastore
 from aml_provider.cli.table import print_table
 from aml_provider.spec.errors import AmlError
 from aml_provider.storage.backend_base import Item
+from aml_provider.storage.datastores import Store
 from aml_provider.storage.paths import glob_regex, glob_root, is_glob, kept_by_runs, normalized
 from aml_provider.storage.transfer import Place
+from aml_provider.storage.transfer.ends import Folder, end_of
 from aml_provider.workspace.discovery import load_workspace
 from aml_provider.workspace.registered import RegisteredDatastore
 
@@ -99,7 +102,24 @@ def _rows(place: Place, recursive: bool) -> list[Row]:
             f"there is nothing at {wanted!r} in datastore {place.store.name!r}; "
             f"`aml data ls {place.store.name}:{wanted.rpartition('/')[0]}` lists what is there"
         )
-    return _grouped(items, start, recursive)
+    rows = _grouped(items, start, recursive)
+    if not own:
+        # Files tell of the folders that they are in.
+        known = {above for item in items for above in _above(item.path)}
+        empty = [path for path in _folders(place.store, wanted, hidden) if path not in known]
+        rows.update(
+            (f"{path}/", Row(path, True, 0, None, 0)) for path in empty if recursive or "/" not in path[len(start) :]
+        )
+    return sorted(rows.values(), key=lambda row: row.path)
+
+
+def _folders(store: Store, wanted: str, hidden: frozenset[str]) -> list[str]:
+    """The folders below a folder, where the store has such things."""
+    end = end_of(store, wanted)
+    if not end.keeps_folders or not store.exists(wanted):
+        return []
+    below = [item.path for item in end.walk() if isinstance(item, Folder)]
+    return [end.path(path) for path in below if path.partition("/")[0] not in hidden]
 
 
 def matches(place: Place, pattern: str, recursive: bool) -> list[Row]:
@@ -113,9 +133,7 @@ def matches(place: Place, pattern: str, recursive: bool) -> list[Row]:
     for item in place.store.items(glob_root(pattern)):
         if item.path.partition("/")[0] in hidden:
             continue
-        parts = item.path.split("/")
-        above = ("/".join(parts[:n]) for n in range(1, len(parts)))
-        folder = next((path for path in above if regex.fullmatch(path)), None)
+        folder = next((path for path in _above(item.path) if regex.fullmatch(path)), None)
         if folder is None and not regex.fullmatch(item.path):
             continue
         _note(rows, item, None if recursive else folder)
@@ -124,12 +142,18 @@ def matches(place: Place, pattern: str, recursive: bool) -> list[Row]:
     return list(rows.values())
 
 
-def _grouped(items: list[Item], start: str, recursive: bool) -> list[Row]:
+def _above(path: str) -> Iterator[str]:
+    """The folders that a path is in, the outermost first."""
+    parts = path.split("/")
+    return ("/".join(parts[:n]) for n in range(1, len(parts)))
+
+
+def _grouped(items: list[Item], start: str, recursive: bool) -> dict[str, Row]:
     rows: dict[str, Row] = {}
     for item in items:
         inner, slash, _ = item.path[len(start) :].partition("/")
         _note(rows, item, None if recursive or not slash else start + inner)
-    return list(rows.values())
+    return rows
 
 
 def _note(rows: dict[str, Row], item: Item, folder: str | None) -> None:

@@ -100,6 +100,8 @@ def filesystem(found: dict[str, Any]) -> Any:
 class AzureObjects(Objects):
     """A container."""
 
+    counts_characters = True
+
     def __init__(self, client: AzureClient, container: str) -> None:
         self._client = client
         self._container = client.service.get_container_client(container)
@@ -107,7 +109,8 @@ class AzureObjects(Objects):
     def refusal(self, key: str) -> str:
         if "\\" in key:
             return "holds a backslash, of which Azure makes a slash"
-        if any(character < " " and character not in "\t\n\r" for character in key):
+        # A carriage return would come back from a listing, which is XML, as a line feed.
+        if any(character < " " and character not in "\t\n" for character in key):
             return "holds a control character, of which Azure lists none"
         if any(part.endswith(".") for part in key.split("/")):
             return "has a part that ends with a dot, which Azure drops"

@@ -72,6 +72,10 @@ class Store:
         """The root as a folder of this machine, ``None`` for a store on another machine."""
         return self._local_root
 
+    def shown(self, path: str) -> str:
+        """A path in a message: where the root is that of this machine, as everybody writes it there."""
+        return f"/{path}" if str(self._local_root) == "/" else path
+
     def __repr__(self) -> str:
         return f"Store({self.name!r}, {self.url!r})"
 

@@ -15,7 +15,7 @@ from .backend_base import Backend, Item
 from .digest_cache import DigestCache
 from .digests import Content, content_of
 from .faults import Origin
-from .paths import PART_PREFIX, kept_by_runs
+from .paths import PART_PREFIX, kept_by_runs, no_file_name
 
 
 class FolderBackend(Backend):
@@ -45,6 +45,9 @@ class FolderBackend(Backend):
     def make_root(self) -> None:
         assert self.local_root is not None
         self.local_root.mkdir(parents=True, exist_ok=True)
+
+    def refusal(self, path: str) -> str:
+        return no_file_name(path, self.full(path))
 
     def exists(self, path: str) -> bool:
         return os.path.exists(self.full(path))

@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from .backend_base import quiet
 from .connections import CONNECTION_TYPE, Credentials
 from .faults import DatastoreError, Reason
 from .objects import NoBucketError, ObjectInfo, Objects
@@ -60,6 +61,9 @@ def _key_file(credentials: Credentials) -> str | None:
 
 def filesystem(found: dict[str, Any]) -> Any:
     """The file system for :func:`options`."""
+    # gcsfs says at its import what it tries out; fsspec, what it keeps of each file that it reads.
+    quiet("gcsfs")
+    quiet("fsspec")
     # Not the one that gcsfs itself names since 2025: that asks a second service, by gRPC and with a permission of its
     # own, what kind of bucket it is, which makes no difference to objects.
     from gcsfs.core import GCSFileSystem

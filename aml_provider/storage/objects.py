@@ -59,6 +59,8 @@ class Objects(ABC):
 
     #: Whether conditional writes are minded; ``None`` until somebody has tried.
     exclusive: bool | None = None
+    #: Whether the length of a key is counted in characters, not in bytes.
+    counts_characters = False
 
     def run(self, work: Callable[..., Awaitable[R]], *arguments: Any) -> R:
         """Run a coroutine function in fsspec's event loop, from any thread but that loop's own."""
@@ -78,12 +80,15 @@ class Objects(ABC):
         return await together([one(item) for item in items])
 
     def refusal(self, key: str) -> str:
-        """Why no object can be called so; empty when one can."""
+        """Why no object can be called so, as the end of a sentence; empty when one can."""
         try:
-            long = len(key.encode()) > _LONGEST
+            size = len(key.encode())
         except UnicodeEncodeError:
-            return "is not UTF-8"
-        return f"is longer than {_LONGEST} bytes" if long else ""
+            return "is no valid UTF-8, which the store cannot keep"
+        size, unit = (len(key), "characters") if self.counts_characters else (size, "bytes")
+        return (
+            f"is too long: its key would have {size} {unit}, and the store takes {_LONGEST}" if size > _LONGEST else ""
+        )
 
     async def make(self) -> bool:
         """Make the container, where there is none; ``False``: that is done elsewhere."""

@@ -10,6 +10,9 @@ from aml_provider.spec.errors import PipelineError
 # A file that is being written. No reader, glob or download ever sees one, and it is no part of any identity.
 PART_PREFIX = ".aml-part-"
 BOOKKEEPING = frozenset({".aml"})
+# What ext4, xfs and most other file systems take.
+FILE_NAME_BYTES = 255
+FILE_PATH_BYTES = 4095
 _DRIVE = re.compile(r"^[A-Za-z]:[\\/]")
 
 
@@ -45,6 +48,20 @@ def normalized(path: str | None, datastore: str) -> str:
         elif part not in ("", "."):
             parts.append(part)
     return "/".join(parts)
+
+
+def no_file_name(path: str, full: str) -> str:
+    """Why a file system cannot have a file of this path, as the end of a sentence; empty when it can.
+
+    :param full: the whole path there.
+    """
+    for part in path.split("/"):
+        size = len(part.encode("utf-8", "surrogateescape"))
+        if size > FILE_NAME_BYTES:
+            return f"is too long: it has a name of {size} bytes, and the destination takes {FILE_NAME_BYTES}"
+    if len(full.encode("utf-8", "surrogateescape")) > FILE_PATH_BYTES:
+        return f"is too long: the destination takes a path of {FILE_PATH_BYTES} bytes"
+    return ""
 
 
 def kept_by_runs(folder: str) -> frozenset[str]:

@@ -20,15 +20,13 @@ from .digest_cache import DigestCache
 from .digests import Content
 from .faults import DatastoreError, Origin, Reason
 from .listing import read_content
-from .paths import PART_PREFIX
+from .paths import PART_PREFIX, no_file_name
 
 #: Airflow's connection types that say how to get there.
 CONNECTION_TYPES = ("sftp", "ssh", CONNECTION_TYPE)
 _ALIVE_SECONDS = 15
 _AT_ONCE = 8
 # What file systems take, in bytes.
-_LONGEST = 255
-_LONGEST_PATH = 4000
 T = TypeVar("T")
 
 
@@ -133,8 +131,7 @@ class SftpBackend(Backend):
 
     def refusal(self, path: str) -> str:
         # Servers answer such names with "failure", or not at all.
-        longest = max(len(os.fsencode(part)) for part in path.split("/"))
-        return "is too long" if longest > _LONGEST or len(os.fsencode(self.full(path))) > _LONGEST_PATH else ""
+        return no_file_name(path, self.full(path))
 
     def put(self, source: Path, path: str) -> None:
         self._run(lambda sftp: self._put(sftp, source, self.full(path)))

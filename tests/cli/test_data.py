@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import AML, Aml, make_project
+from tests.cli.conftest import AML, Aml, make_project, run_aml
 from tests.stores import Place, place, set_connection
 
 WORKSPACE = """\
@@ -54,6 +54,37 @@ def names(folder: Path) -> list[str]:
 
 
 # --- ls ---------------------------------------------------------------------------------------------------------
+
+
+def test_ls_shows_empty_folders_too(there: Path, aml: Aml) -> None:
+    for folder in ("empty/inner", "titanic/none"):
+        (there / "data/raw" / folder).mkdir(parents=True)
+    assert aml(there, "data", "ls", "raw:").out.splitlines() == ["empty/", "titanic/", "top.csv"]
+    assert aml(there, "data", "ls", "raw:empty").out == "empty/inner/\n"
+    assert aml(there, "data", "ls", "raw:empty/inner").out == ""
+    assert aml(there, "data", "ls", "-r", "raw:").out.splitlines() == sorted(
+        [*FILES, "empty/", "empty/inner/", "titanic/none/"]
+    )
+    (told,) = json.loads(aml(there, "data", "ls", "--json", "raw:empty").out)
+    assert told == {"path": "empty/inner", "type": "folder", "bytes": 0, "modified": None, "files": 0}
+
+
+def test_nothing_but_json_is_printed_whatever_a_library_logs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with place("gcs", tmp_path, monkeypatch) as far:
+        far.write("a.csv", b"id\n1\n")
+        project = make_project(
+            tmp_path / "project",
+            f"name: lab\ndatastores:\n  far: {{url: {json.dumps(far.url)}, conn_id: {far.conn_id}}}\n",
+        )
+        said = run_aml(project, "data", "ls", "--json", "far:", AIRFLOW__LOGGING__LOGGING_LEVEL="INFO")
+    assert (said.code, said.err) == (0, "")
+    assert [row["path"] for row in json.loads(said.out)] == ["a.csv"]
+
+
+def test_a_path_of_this_machine_is_told_as_it_is_written(there: Path, aml: Aml) -> None:
+    said = aml(there, "data", "cp", str(there / "none.csv"), "raw:x.csv")
+    assert said.code == 1
+    assert f"{str(there / 'none.csv')!r}" in said.err
 
 
 def test_ls_shows_datastores_folders_and_files(there: Path, aml: Aml) -> None:

@@ -16,7 +16,7 @@ from aml_provider.storage import Store, object_backend, store_for
 from aml_provider.storage.faults import DatastoreError, NothingThereError, Reason
 from aml_provider.storage.listing import READ_LIMIT_BYTES
 from aml_provider.workspace.model import DatastoreConfig
-from tests.stores import KINDS, Place, place, set_connection
+from tests.stores import KINDS, ODD, REFUSED, Place, place, set_connection
 
 # Names that people and programs give to files, each of which has broken a tool somewhere.
 HOSTILE = (
@@ -39,17 +39,6 @@ HOSTILE = (
     "n" * 200,
     "/".join(["deep"] * 60),
 )
-
-
-ODD = ("two\nlines", "back\\slash", "dot.", "x?versionId=3", "\x01", "\udcff")
-# S3 itself takes a line feed in a name; the test-bed's does not.
-REFUSED = {
-    "local": (),
-    "sftp": (),
-    "s3": ("two\nlines", "x?versionId=3", "\udcff"),
-    "azure": ("back\\slash", "dot.", "\x01", "\udcff"),
-    "gcs": ("two\nlines", "\udcff"),
-}
 
 
 @pytest.fixture(params=KINDS)
@@ -294,7 +283,7 @@ def test_a_name_is_kept_right_or_refused_in_words(where: Place, store: Store, tm
 
 def test_a_name_that_is_too_long_is_refused_in_words(where: Place, store: Store, source: Path) -> None:
     path = "/".join(["n" * 200] * 30) if where.kind in ("s3", "azure", "gcs") else "n" * 300
-    with pytest.raises((DatastoreError, OSError), match="longer than 1024|too long") as caught:
+    with pytest.raises((DatastoreError, OSError), match="too long") as caught:
         store.put(source / "a.csv", path)
     assert where.names() == []
     if where.kind != "local":

@@ -15,9 +15,7 @@ from aml_provider.storage.objects import ObjectInfo
 from .checksums import of_identity
 from .ends import PART_BYTES, Bytes, End, Entry, Folder, Landing, Part, Refused
 from .errors import ChangedError, CorruptError
-from .names import no_object_name
 
-NAME_CHARACTERS = 1024
 _MOST_BLOCKS = 45_000
 _GONE = ("BlobNotFound", "ConditionNotMet", "InvalidRange")
 # With some kinds of credentials the service may not read the source for a copy; it is then read and written by us.
@@ -74,12 +72,6 @@ class AzureEnd(End):
         return data
 
     # --- writing --------------------------------------------------------------------------------------------
-
-    def refusal(self, path: str) -> str | None:
-        key = self.key(path)
-        if any(ord(character) < 32 and character not in "\t\n" for character in key):
-            return "has a control character in its name, which the destination cannot list"
-        return no_object_name(key, NAME_CHARACTERS, characters=True)
 
     def put(self, path: str, data: Bytes, md5: bytes, note: Callable[[str], None]) -> None:
         self._ask(f"writing {self.path(path)!r}", _put, self.key(path), data, md5, self.verify)

@@ -128,6 +128,8 @@ class End(ABC):
     whole_bytes = PART_BYTES
     #: Whether it can be read from any place on; else only from its beginning.
     seekable = True
+    #: Whether anything can be written there.
+    writable = True
     #: Whether reading it costs no more than reading a local disk.
     near = False
     #: Whether what arrives is compared with what was sent; set by who knows what was asked for.
@@ -215,9 +217,9 @@ class End(ABC):
 
     # --- writing --------------------------------------------------------------------------------------------
 
-    def refusal(self, path: str) -> str | None:
-        """Why the store cannot have a file of this name, as the end of a sentence; ``None``: it can."""
-        return None
+    def refusal(self, path: str) -> str:
+        """Why the store cannot have a file of this name, as the end of a sentence; empty when it can."""
+        return self._backend.refusal(self.path(path))
 
     @abstractmethod
     def put(self, path: str, data: Bytes, md5: bytes, note: Callable[[str], None]) -> None:

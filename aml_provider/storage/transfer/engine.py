@@ -157,4 +157,6 @@ def _at_disk(place: Place, work: Callable[[], R]) -> R:
     except AmlError:
         raise
     except OSError as error:
-        raise of_disk(error, f"datastore {place.store.name!r}", f"looking at {place.path!r}") from error
+        raise of_disk(
+            error, f"datastore {place.store.name!r}", f"looking at {place.store.shown(place.path)!r}"
+        ) from error

@@ -17,7 +17,6 @@ from aml_provider.storage.paths import PART_PREFIX, kept_by_runs
 from .ends import Bytes, End, Entry, Folder, Landing, Part, Refused
 from .errors import ChangedError, CorruptError
 from .local_copy import copy_content, read_apart, read_at, write_at
-from .names import no_file_name
 
 # Two changes within a clock's tick leave the same mark.
 _SETTLED_SECONDS = 2.0
@@ -125,9 +124,6 @@ class FolderEnd(End):
         return descriptor
 
     # --- writing --------------------------------------------------------------------------------------------
-
-    def refusal(self, path: str) -> str | None:
-        return no_file_name(path, self.full(path))
 
     def put(self, path: str, data: Bytes, md5: bytes, note: Callable[[str], None]) -> None:
         self._write(path, 0o666, lambda target: write_at(target, 0, data, verify=self.verify), note)

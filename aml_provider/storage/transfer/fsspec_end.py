@@ -11,9 +11,6 @@ from .checksums import md5 as md5_of
 from .checksums import of_identity
 from .ends import Bytes, End, Entry, Folder, Landing, Part, Refused
 from .errors import ChangedError, CorruptError
-from .names import no_object_name
-
-KEY_BYTES = 1024
 
 
 class FsspecEnd(End):
@@ -54,9 +51,6 @@ class FsspecEnd(End):
         now = self.look(entry.path)
         if not isinstance(now, Entry) or (now.mark, now.size) != (entry.mark, entry.size):
             raise ChangedError(f"{self.path(entry.path)!r} was changed while it was read")
-
-    def refusal(self, path: str) -> str | None:
-        return no_object_name(self.path(path), KEY_BYTES)
 
     def put(self, path: str, data: Bytes, md5: bytes, note: Callable[[str], None]) -> None:
         place = self.path(path)

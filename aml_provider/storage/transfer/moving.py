@@ -245,14 +245,18 @@ class _Sentences:
         return None
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, DatastoreError) and error.reason is Reason.CHANGED:
-            raise ChangedError(str(error)) from error
-        if isinstance(error, OSError):
+        if isinstance(error, DatastoreError):
+            if error.reason is Reason.CHANGED:
+                raise ChangedError(str(error)) from error
+            if error.reason is Reason.OTHER:
+                # Nobody knows whether it is there to stay.
+                raise TransferError(str(error), again=True) from error
+        elif isinstance(error, OSError):
             source, end, entry = self._mover.source, self._mover.destination, self._job.entry
             here = end if end.near else source
             if source.near and end.near and entry.inner[0] == error.filename:
                 here = source
-            raise of_disk(error, str(here.origin), f"moving {source.path(entry.path)!r}") from error
+            raise of_disk(error, str(here.origin), f"moving {source.store.shown(source.path(entry.path))!r}") from error
 
 
 class _Counted:

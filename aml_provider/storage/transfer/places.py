@@ -111,6 +111,11 @@ def _destination(
     place: Place, declared: PlaceType | None, source: PlaceType
 ) -> tuple[Entry | Folder | None, PlaceType]:
     """What is there, and what the path stands for."""
+    end = end_of(place.store)
+    if not end.writable:
+        raise TransferError(
+            f"the destination {end.origin} is a web server, which can only be read; use another datastore."
+        )
     found = _look(place)
     if isinstance(found, Refused):
         raise TransferError(f"the destination {_named(place)} {found.why}; give the place itself.")
@@ -149,4 +154,4 @@ def _is_one_store(one: Store, other: Store) -> bool:
 
 
 def _named(place: Place) -> str:
-    return f"{place.clean or 'root'!r} of datastore {place.store.name!r}"
+    return f"{place.store.shown(place.clean) or 'root'!r} of datastore {place.store.name!r}"

@@ -15,9 +15,7 @@ from aml_provider.storage.s3 import S3Objects
 from .checksums import Checksum, of_identity, of_parts
 from .ends import Bytes, End, Entry, Folder, Landing, Part, Refused
 from .errors import ChangedError, CorruptError
-from .names import no_object_name
 
-KEY_BYTES = 1024
 # As Store.put does it: the tag of a big object depends on the size of its parts, and the same content is to have one
 # tag, whoever has written it.
 _PART = 16 << 20
@@ -92,13 +90,6 @@ class S3End(End):
         return _is_plain(seen)
 
     # --- writing --------------------------------------------------------------------------------------------
-
-    def refusal(self, path: str) -> str | None:
-        key = self.key(path)
-        full = f"{self.bucket}/{key}"
-        if tuple(self._objects._fs.split_path(full)[:2]) != (self.bucket, key):
-            return "has a name of which the client of S3 takes a part for the number of a version"
-        return no_object_name(key, KEY_BYTES)
 
     def put(self, path: str, data: Bytes, md5: bytes, note: Callable[[str], None]) -> None:
         answer = self._call("writing", path, "put_object", Body=_Body(data), **self._checked(md5))

@@ -8,7 +8,6 @@ from typing import Any
 from .ends import End, Entry, Folder, Refused
 from .errors import TransferError, listed
 from .moving import Job
-from .names import harmful
 from .options import Options
 from .places import Route
 
@@ -97,8 +96,7 @@ class Selection:
         """See that every file can be where it is to be, before any is moved."""
         end, refused = self._route.destination, []
         for entry, target in entries:
-            why = harmful(target) or end.refusal(target)
-            if why is not None:
+            if why := _harmful(target) or end.refusal(target):
                 refused.append(f"{entry.path!r} {why}")
         if refused:
             raise _refused(self._route.source, refused, "rename it, or leave it out with exclude")
@@ -115,6 +113,18 @@ class Selection:
                 refused.append(f"{target!r} meets a folder of its name at the destination")
         if refused:
             raise _refused(self._route.source, sorted(set(refused)), "rename or remove one of them")
+
+
+def _harmful(path: str) -> str:
+    """Why a relative path must not be used anywhere, as the end of a sentence; empty when it may."""
+    if "\0" in path:
+        return "has a NUL character in its name"
+    parts = path.split("/")
+    if ".." in parts:
+        return "would lead out of the destination"
+    if "" in parts or "." in parts:
+        return "has an empty part or a dot in its path, which no folder could keep"
+    return ""
 
 
 class _Patterns:

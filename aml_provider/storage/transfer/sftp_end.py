@@ -14,7 +14,6 @@ from aml_provider.storage.paths import PART_PREFIX, kept_by_runs
 
 from .ends import Bytes, End, Entry, Folder, Landing, Part, R, Refused
 from .errors import ChangedError, CorruptError
-from .names import no_file_name
 
 _AT_ONCE = 8
 # The server's marks are whole seconds, by a clock of its own.
@@ -68,9 +67,6 @@ class SftpEnd(End):
         return self._ask("reading", entry.path, work)
 
     # --- writing --------------------------------------------------------------------------------------------
-
-    def refusal(self, path: str) -> str | None:
-        return no_file_name(path, self.full(path))
 
     def put(self, path: str, data: Bytes, md5: bytes, note: Callable[[str], None]) -> None:
         async def work(sftp: Any) -> None:

@@ -145,7 +145,7 @@ def _files(source: Place, options: Options, folder: Path) -> tuple[Files, Summar
     chosen = options.include or options.exclude
     if local is not None and not chosen and source.store.is_file(source.clean):
         paths = [local / source.clean]
-        return files_of(paths, [source.clean]), Summary(files=1, bytes=paths[0].stat().st_size)
+        return files_of(paths, [source.store.shown(source.clean)]), Summary(files=1, bytes=paths[0].stat().st_size)
     here = Place(store_for(DatastoreConfig(url=str(folder / "files")), _HERE), "")
     (folder / "files").mkdir()
     kept = replace(options, overwrite=Overwrite.ALWAYS, destination_type=PlaceType.DIRECTORY)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, NoReturn
+from typing import Any
 
 from aml_provider.storage.faults import DatastoreError, Reason
 
@@ -17,6 +17,7 @@ class WebEnd(End):
     """Files below a URL, read from their beginning: many servers cannot give a part."""
 
     seekable = False
+    writable = False
     whole_bytes = 0
 
     def look(self, path: str) -> Entry | Folder | Refused | None:
@@ -28,7 +29,7 @@ class WebEnd(End):
 
     def walk(self) -> Iterator[Entry | Folder | Refused]:
         raise DatastoreError(
-            f"{self.origin} is a web server, which does not tell what files it has; name one file.", Reason.OTHER
+            f"{self.origin} is a web server, which does not tell what files it has; name one file.", Reason.FORBIDDEN
         )
 
     def settled(self, entry: Entry) -> bool:
@@ -58,19 +59,13 @@ class WebEnd(End):
             raise ChangedError(f"{place!r} ended after {total} of {entry.size} bytes")
 
     def put(self, path: str, data: Bytes, md5: bytes, note: Callable[[str], None]) -> None:
-        self._refuse()
+        raise NotImplementedError("a web server is no destination")
 
     def begin(self, path: str, size: int | None, part_bytes: int) -> Landing:
-        self._refuse()
+        raise NotImplementedError("a web server is no destination")
 
     def remove(self, path: str) -> None:
-        self._refuse()
-
-    def _refuse(self) -> NoReturn:
-        raise DatastoreError(
-            f"{self.origin} is a web server, which can only be read; use another datastore to write to.",
-            Reason.FORBIDDEN,
-        )
+        raise NotImplementedError("a web server is no destination")
 
 
 def _filled(file: Any, count: int) -> bytes:
