@@ -9,6 +9,7 @@ from pathlib import Path
 from aml_provider.runs.binding import StepRun
 from aml_provider.runs.errors import StepError
 from aml_provider.spec.models import DataMode, StepOutput
+from aml_provider.storage.copying import files_below
 from aml_provider.storage.datastores import Store
 
 _AT_ONCE = 16
@@ -41,13 +42,11 @@ def publish_objects(
 
 
 def _files(staged: Path, path: str) -> dict[str, Path]:
-    """Path in the store -> file."""
+    """Path in the store -> file. A store of objects has no links: what they lead to is there under both names."""
     if staged.is_file():
         return {path: staged}
-    found = (p for p in staged.rglob("*") if p.is_file())
-    return {
-        f"{path}/{p.relative_to(staged).as_posix()}" if path else p.relative_to(staged).as_posix(): p for p in found
-    }
+    found = (file for file in files_below(staged) if file.is_file())
+    return {f"{path}/{file.relative_to(staged).as_posix()}".lstrip("/"): file for file in found}
 
 
 def _check_free(run: StepRun, output: StepOutput, store: Store, path: str, files: dict[str, Path]) -> None:

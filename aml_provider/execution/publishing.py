@@ -150,12 +150,9 @@ def _move(source: Path, target: Path) -> None:
 
 
 def _merge(run: StepRun, attempt: AttemptFolder, output: StepOutput, staged: Path, final: Path) -> None:
-    """Add files to a place that other runs write to as well; every file appears whole."""
-    if staged.is_file():
-        _move(staged, final)
-        return
-    files = {p.relative_to(staged).as_posix(): p for p in staged.rglob("*") if p.is_file()}
-    if output.mode is DataMode.UPLOAD and not output.overwrite:
+    """Add files, links and folders to a place that other runs write to as well; every file appears whole."""
+    files, folders = _written(staged)
+    if output.mode is DataMode.UPLOAD and not output.overwrite and not staged.is_file():
         own = _uploaded(run, output)
         for relative, path in files.items():
             there = final / relative
@@ -167,7 +164,7 @@ def _merge(run: StepRun, attempt: AttemptFolder, output: StepOutput, staged: Pat
         # Before the first file is there: an attempt that comes after a crash may replace what this one wrote.
         noted = read_json(_uploads(attempt)) or {}
         write_json(_uploads(attempt), {**noted, output.name: sorted({*noted.get(output.name, ()), *files})})
-    if not final.exists():
+    if not os.path.lexists(final):
         try:
             _move(staged, final)
             return
@@ -175,10 +172,43 @@ def _merge(run: StepRun, attempt: AttemptFolder, output: StepOutput, staged: Pat
             # Another run has just put its own there.
             if e.errno not in (errno.EEXIST, errno.ENOTEMPTY):
                 raise
+    _refuse_what_cannot_be_there(run, output, final, files, folders)
+    for relative in folders:
+        (final / relative).mkdir(parents=True, exist_ok=True)
     for relative, path in files.items():
-        target = final / relative
-        target.parent.mkdir(parents=True, exist_ok=True)
-        os.replace(path, target)
+        _move(path, final / relative)
+
+
+def _written(staged: Path) -> tuple[dict[str, Path], list[str]]:
+    """What a script wrote, by its path in the output: files with links of any kind, and folders, the outer ones first.
+
+    An output that is a file has the path "".
+    """
+    if staged.is_symlink() or not staged.is_dir():
+        return {"": staged}, []
+    below = {path.relative_to(staged).as_posix(): path for path in sorted(staged.rglob("*"))}
+    folders = [relative for relative, path in below.items() if path.is_dir() and not path.is_symlink()]
+    return {relative: path for relative, path in below.items() if relative not in set(folders)}, ["", *folders]
+
+
+def _refuse_what_cannot_be_there(
+    run: StepRun, output: StepOutput, final: Path, files: dict[str, Path], folders: list[str]
+) -> None:
+    """See that no file meets a folder of its name, before anything is moved: another attempt would meet it as well.
+
+    :raises StepError: one does.
+    """
+    for what, other, found in (
+        ("folder", "file", [r for r in folders if os.path.lexists(final / r) and not (final / r).is_dir()]),
+        ("file", "folder", [r for r in files if (final / r).is_dir() and not (final / r).is_symlink()]),
+    ):
+        for relative in found:
+            place = final / relative
+            raise StepError(
+                f"step {run.step.name!r}, output {output.name!r}: it wrote a {what} {place.name!r}, and there is a "
+                f"{other} of that name already in {place.parent}. Remove that, or use a destination with {{run-id}} in "
+                "it."
+            )
 
 
 def _uploads(attempt: AttemptFolder) -> Path:
@@ -192,4 +222,6 @@ def _uploaded(run: StepRun, output: StepOutput) -> set[str]:
 
 
 def _is_equal(one: Path, other: Path) -> bool:
+    if one.is_symlink() or other.is_symlink():
+        return one.is_symlink() and other.is_symlink() and os.readlink(one) == os.readlink(other)
     return other.is_file() and filecmp.cmp(one, other, shallow=False)

@@ -60,18 +60,19 @@ def named(files: Iterable[str | Path], relative_root: str | Path | None, datasto
     return [(file, name) for name, file in pairs.items()]
 
 
-def files_below(folder: Path) -> Iterator[Path]:
-    """Every file of a folder of this machine, always in the same order; linked folders are followed, as in v1."""
-    seen: set[Path] = set()
-    for parent, folders, names in os.walk(folder, followlinks=True):
-        real = Path(parent).resolve()
-        if real in seen:  # a link to a folder above: going on would never end
-            continue
-        seen.add(real)
-        folders.sort()
-        for name in sorted(names):
-            if not name.startswith(PART_PREFIX):
-                yield Path(parent) / name
+def files_below(folder: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:
+    """Every file of a folder of this machine, always in the same order; linked folders are followed, as in v1.
+
+    :param above: the folders that it is in: a link to one of them is not followed, or it would never end.
+    """
+    here = folder.resolve()
+    if here in above:
+        return
+    entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    folders = [entry for entry in entries if entry.is_dir()]
+    yield from (Path(e.path) for e in entries if e not in folders and not e.name.startswith(PART_PREFIX))
+    for entry in folders:
+        yield from files_below(Path(entry.path), (*above, here))
 
 
 def fetched(get: Callable[[Path], None], target: Path, inside: str, datastore: str) -> None:

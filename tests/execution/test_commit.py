@@ -148,6 +148,57 @@ def test_a_shared_destination_gets_files_and_loses_none(make: Callable[..., Step
     assert published(run) == {"shared/old": "old", "shared/new": "new"}
 
 
+@pytest.mark.parametrize("there", [False, True], ids=["first", "beside others"])
+def test_links_and_empty_folders_come_to_a_shared_destination(make: Callable[..., StepRun], there: bool) -> None:
+    run = make(output("table", destination="shared", directory=True))
+    if there:
+        (root(run) / "shared").mkdir(parents=True)
+        (root(run) / "shared/old").write_text("old")
+    attempt = attempt_of(run, table__epoch_1="w")
+    wrote = data.staged_path(run, attempt, run.step.outputs[0])
+    (wrote / "deep/empty").mkdir(parents=True)
+    (wrote / "deep/kept").write_text("kept")
+    for link, leads in {"latest": "deep", "deep/best": "../epoch_1", "nowhere": "none"}.items():
+        (wrote / link).symlink_to(leads)
+    commit_success(run, attempt, REPORT)
+    found = root(run) / "shared"
+    assert {p.relative_to(found).as_posix() for p in found.rglob("*")} - {"old"} == {
+        "deep",
+        "deep/best",
+        "deep/empty",
+        "deep/kept",
+        "epoch_1",
+        "latest",
+        "nowhere",
+    }
+    assert (os.readlink(found / "latest"), (found / "deep/best").read_text()) == ("deep", "w")
+    # Once more, as after a crash.
+    commit_success(run, attempt_of(run, 2, table__more="m"), REPORT)
+    assert (found / "latest/kept").read_text() == "kept"
+
+
+@pytest.mark.parametrize(
+    ("wrote", "there", "says"),
+    [
+        ("model", "model/in/it", "it wrote a file 'model', and there is a folder of that name already in .*shared"),
+        ("model/in/it", "model", "it wrote a folder 'model', and there is a file of that name already in .*shared"),
+        ("model/in/it", "", "it wrote a folder 'shared', and there is a file of that name already in"),
+    ],
+)
+def test_what_no_attempt_could_publish_fails_the_step_before_anything_is_moved(
+    make: Callable[..., StepRun], wrote: str, there: str, says: str
+) -> None:
+    """Not an accident of this attempt: a script that takes hours is not run three times for it."""
+    run = make(output("table", destination="shared", directory=True))
+    old = root(run) / "shared" / there
+    old.parent.mkdir(parents=True)
+    old.write_text("old")
+    attempt = attempt_of(run, **{f"table__{wrote}": "new", "table__a": "a"})
+    with pytest.raises(StepError, match=f"'train it', output 'table': {says}.*with {{run-id}} in it"):
+        commit_success(run, attempt, REPORT)
+    assert published(run) == {f"shared/{there}".rstrip("/"): "old"}
+
+
 def test_only_files_that_match_are_kept(make: Callable[..., StepRun]) -> None:
     run = make(output("table", directory=True, source_globs=("*.csv",)))
     commit_success(run, attempt_of(run, **{"table__a.csv": "1", "table__b.log": "2"}), REPORT)

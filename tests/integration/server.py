@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from aml_provider.runs.binding import step_run_id
-from aml_provider.runs.layout import RunStore, StepFolder
+from aml_provider.runs.layout import RunFolder, RunStore, StepFolder, read_json
 from aml_provider.submission.api import AirflowApi, AirflowApiError
 from aml_provider.workspace.discovery import load_workspace
 from aml_provider.workspace.model import AirflowConfig
@@ -262,9 +262,16 @@ class Run:
     def step_run_id(self, task_id: str) -> str:
         return step_run_id(self.dag_id, self.run_id, task_id)
 
+    @property
+    def folder(self) -> RunFolder:
+        return RunStore.of(self.server.workspace, "workspaceblobstore").run(self.dag_id, self.run_id)
+
+    def end(self) -> dict[str, Any] | None:
+        """What its record says of its end; ``None``: nothing yet."""
+        return read_json(self.folder.path / "end.json")
+
     def step(self, task_id: str) -> StepFolder:
-        store = RunStore.of(self.server.workspace, "workspaceblobstore")
-        return store.run(self.dag_id, self.run_id).step(task_id)
+        return self.folder.step(task_id)
 
     def staged(self, task_id: str) -> list[Path]:
         """What attempts at a step have written and nobody has published."""
