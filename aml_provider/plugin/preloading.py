@@ -13,12 +13,14 @@ import importlib
 import logging
 import os
 import sys
+from pathlib import Path
+from typing import Any
 
 from airflow.listeners import hookimpl
 
 _log = logging.getLogger(__name__)
 
-# What every pipeline needs to be parsed and run. What only some do (Docker, Kubernetes, stores) is left to them.
+# What every pipeline needs to be parsed and run. What only some stores do is left to them.
 MODULES = (
     "aml_provider.azureml_compat.modules",
     "aml_provider.dag_files",
@@ -39,6 +41,11 @@ MODULES = (
     "aml_provider.execution.reusing",
 )
 
+# What steps of a kind need. With Kubernetes' own client that is three seconds and 100 MiB.
+KIND_MODULES = {
+    "docker": ("aml_provider.operators.docker",),
+    "kubernetes": ("aml_provider.operators.kubernetes",),
+}
 
 # What tasks need besides. Airflow's other processes would only have it in memory.
 TASK_MODULES = (
@@ -63,9 +70,31 @@ def on_starting(component: object) -> None:
     if forks_tasks:
         # As the tracking itself has it, since MLflow decides this when it is imported.
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    for name in MODULES + (TASK_MODULES if forks_tasks else ()):
+    kinds = [name for kind, names in KIND_MODULES.items() if _is_used(kind, conf) for name in names]
+    for name in (*MODULES, *kinds, *(TASK_MODULES if forks_tasks else ())):
         try:
             importlib.import_module(name)
         except ImportError as error:
             # Whoever needs it says so, and why.
             _log.warning("%s cannot be imported: %s", name, error)
+
+
+def _is_used(kind: str, conf: Any) -> bool:
+    """Whether a workspace file that pipelines in Airflow's folder may use speaks of a kind of compute.
+
+    Only a guess, by which nothing but time is lost: files elsewhere are not looked at.
+    """
+    from aml_provider.workspace.discovery import ENVIRONMENT_VARIABLE, FILE_NAMES
+
+    folder = Path(conf.get("core", "dags_folder")).expanduser().resolve()
+    named = os.environ.get(ENVIRONMENT_VARIABLE) or conf.get("aml", "workspace", fallback=None)
+    files = [Path(named)] if named else [above / name for above in folder.parents for name in FILE_NAMES]
+    files += [Path(top) / name for top, _, names in os.walk(folder) for name in FILE_NAMES if name in names]
+    return any(kind in _text(file) for file in files)
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from airflow.sdk import DAG, BaseOperator
+from airflow.sdk import DAG, BaseOperator, get_parsing_context
 from airflow.sdk.definitions.param import ParamsDict
 
 from aml_provider.operators.run import PipelineEndOperator
@@ -42,16 +43,50 @@ def build_dag(spec: PipelineSpec, folder: Path, workspace: LoadedWorkspace, dag_
     ) as dag:
         head = PipelineReuseSensor(task_id=HEAD_KEY, binding=binding, **LOST_WORKER)
         end = PipelineEndOperator(task_id=END_KEY, binding=binding, **LOST_WORKER)
-        tasks = {step.key: step_task(step, binding) for step in spec.steps}
-        has_downstream = {up for step in spec.steps for up in step.upstream}
+        tasks: dict[str, BaseOperator] = {HEAD_KEY: head, END_KEY: end}
+        edges = {step.key: step.upstream or (HEAD_KEY,) for step in spec.steps}
+        edges[END_KEY] = tuple(edges.keys() - {key for keys in edges.values() for key in keys})
+        own = _own_task(dag_id, {HEAD_KEY, *edges})
+        near = _next_to(own, edges)
         for step in spec.steps:
-            _come_after(tasks[step.key], [tasks[key] for key in step.upstream] or [head])
-        _come_after(end, [tasks[s.key] for s in spec.steps if s.key not in has_downstream])
+            if own is None or step.key == own:
+                tasks[step.key] = step_task(step, binding)
+            elif step.key in near:
+                tasks[step.key] = BaseOperator(task_id=step.key)
+        for key, upstream in edges.items():
+            if key in tasks:
+                _come_after(tasks[key], [tasks[other] for other in upstream if other in tasks])
         end.as_teardown(on_failure_fail_dagrun=True)
     # Last, because Airflow copies the params a DAG has into every task that is made, deeply and once per class of the
     # task; a run takes them from the DAG anyway.
     dag.params = ParamsDict(airflow_params(spec))
     return dag
+
+
+def _own_task(dag_id: str, keys: Collection[str]) -> str | None:
+    """The task that is about to run in this process, which reads the file for it alone; ``None``: this is no task's.
+
+    Then only that task is made; what is next to it has no more than a name. Making a task takes a tenth of a
+    millisecond, and wide pipelines have thousands; of one in Kubernetes, the first takes seconds, for what it imports.
+    """
+    context = get_parsing_context()
+    return context.task_id if context.dag_id == dag_id and context.task_id in keys and _in_task_process() else None
+
+
+def _next_to(own: str | None, edges: Mapping[str, Sequence[str]]) -> Collection[str]:
+    """The tasks before and behind one."""
+    if own is None:
+        return ()
+    return {*edges.get(own, ()), *(key for key, upstream in edges.items() if own in upstream)}
+
+
+def _in_task_process() -> bool:
+    """Whether this process is that of a task.
+
+    What Airflow says of the task, it says by the environment, and that is also what any program has that the task
+    starts, another run of the same pipeline for example. This is how Airflow itself finds out.
+    """
+    return hasattr(sys.modules.get("airflow.sdk.execution_time.task_runner"), "SUPERVISOR_COMMS")
 
 
 def _come_after(task: BaseOperator, upstream: Sequence[BaseOperator]) -> None:

@@ -38,13 +38,17 @@ print(*sorted(module for module in set(sys.modules) - before if module.startswit
 """
 
 
-def started(tmp_path: Path, kind: str, **changed: str) -> list[str]:
+def started(tmp_path: Path, kind: str, workspace: str = "", **changed: str) -> list[str]:
     """What a process of Airflow has loaded of what takes long, a pipeline's tasks, and what was imported too late."""
     (tmp_path / "code").mkdir()
     (tmp_path / "code" / "prep.py").write_text("print('prep')\n")
     (tmp_path / "pipeline.py").write_text(PIPELINE)
-    (tmp_path / "workspace.yaml").write_text("name: preloading\n")
-    own = {"AIRFLOW_HOME": str(tmp_path / "airflow"), "AIRFLOW__LOGGING__LOGGING_LEVEL": "ERROR"}
+    (tmp_path / "workspace.yaml").write_text(f"name: preloading\n{workspace}")
+    own = {
+        "AIRFLOW_HOME": str(tmp_path / "airflow"),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(tmp_path),
+        "AIRFLOW__LOGGING__LOGGING_LEVEL": "ERROR",
+    }
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, str(tmp_path / "pipeline.py"), kind],
         env=os.environ | own | changed,
@@ -75,3 +79,8 @@ def test_it_can_be_left_out(tmp_path: Path) -> None:
     heavy, tasks, late = started(tmp_path, "scheduler", AIRFLOW__AML__PRELOAD="False")
     assert (heavy, tasks) == ("", TASKS)
     assert "aml_provider.sdk.pipeline" in late.split()
+
+
+def test_what_kubernetes_takes_is_loaded_where_a_workspace_file_speaks_of_it(tmp_path: Path) -> None:
+    cluster = "compute:\n  cluster: {kind: kubernetes}\n"
+    assert started(tmp_path, "dag processor", cluster) == ["kubernetes", TASKS, ""]

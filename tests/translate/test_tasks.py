@@ -12,7 +12,9 @@ from typing import Any
 
 import pytest
 from airflow.sdk import DAG
+from airflow.sdk.definitions.context import _AIRFLOW_PARSING_CONTEXT_DAG_ID, _AIRFLOW_PARSING_CONTEXT_TASK_ID
 from airflow.sdk.exceptions import ParamValidationError
+from airflow.sdk.execution_time import task_runner
 
 from aml_provider.spec.models import (
     DataLocation,
@@ -104,6 +106,41 @@ def test_names_rules_and_what_is_never_rendered(build: Callable[..., DAG]) -> No
     assert [tuple(t.template_fields) for t in (prep, train)] == [(), ()]
     assert prep.upstream_task_ids == {"reuse"}
     assert dag.task_dict["pipeline_end"].upstream_task_ids == {"train"}
+
+
+def test_a_tasks_own_process_makes_only_what_is_next_to_it(
+    build: Callable[..., DAG], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each task of a wide pipeline reads the file once more, and only for itself."""
+    chain = [step("s0", "here"), *(step(f"s{n}", "here", after=(f"s{n - 1}",)) for n in range(1, 9))]
+    whole = build(*chain)
+    assert len(whole.task_dict) == 11
+    monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", object(), raising=False)
+    for key, wanted in {"s4": {"s3", "s4", "s5"}, "reuse": {"s0"}, "pipeline_end": {"s8"}}.items():
+        parsing_for(monkeypatch, "e", key)
+        dag = build(*chain)
+        assert set(dag.task_dict) == {"reuse", "pipeline_end", *wanted}
+        task, same = dag.task_dict[key], whole.task_dict[key]
+        assert (task.upstream_task_ids, task.downstream_task_ids) == (same.upstream_task_ids, same.downstream_task_ids)
+        assert type(task) is type(same)
+        dag.validate()
+        dag.check_cycle()
+    parsing_for(monkeypatch, "another", "s4")
+    assert set(build(*chain).task_dict) == set(whole.task_dict)
+
+
+def test_what_a_task_starts_makes_the_whole_pipeline(
+    build: Callable[..., DAG], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A program that a task starts inherits what Airflow says of the task, and may run the same pipeline itself."""
+    parsing_for(monkeypatch, "e", "b")
+    assert {"a", "b", "c"} < set(build(step("a", "here"), step("b", "here"), step("c", "here")).task_dict)
+
+
+def parsing_for(monkeypatch: pytest.MonkeyPatch, dag_id: str, task_id: str) -> None:
+    """As Airflow does it in the process of a task."""
+    monkeypatch.setenv(_AIRFLOW_PARSING_CONTEXT_DAG_ID, dag_id)
+    monkeypatch.setenv(_AIRFLOW_PARSING_CONTEXT_TASK_ID, task_id)
 
 
 def test_parameters_are_typed(build: Callable[..., DAG]) -> None:
