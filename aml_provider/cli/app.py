@@ -110,7 +110,7 @@ def _without_plugins() -> Iterator[None]:
 @app.command()
 def explain(
     target: Annotated[
-        str, typer.Argument(metavar="FILE|RUN", help="a pipeline file, or a run: its id, or DAG id/run id")
+        str, typer.Argument(metavar="FILE|RUN", help="a pipeline file, or a run: its id, DAG id/run id, or latest")
     ],
     step: Annotated[str | None, typer.Argument(metavar="STEP", help="name of a step; of a run, default: all")] = None,
     parameter: Parameters = None,

@@ -9,6 +9,7 @@ from typing import Any
 
 from aml_provider.cli.explained import Explained, explain_planned, explain_recorded, is_file
 from aml_provider.cli.plan import changes_as_json, check_step, planned
+from aml_provider.cli.runs_found import LATEST, the_run
 from aml_provider.cli.table import print_table
 from aml_provider.reuse.explain import Difference
 from aml_provider.reuse.ingredients import ingredients
@@ -22,7 +23,7 @@ from aml_provider.workspace.discovery import load_workspace
 def print_explanation(target: str, step: str | None, parameters: dict[str, str], verbose: bool, as_json: bool) -> None:
     """Print why steps run.
 
-    :param target: a pipeline file, or a run.
+    :param target: a pipeline file, or a run: ``latest`` is the newest one.
     :param step: a name; ``None`` for all steps of a run.
     :param verbose: print everything that the fingerprints are made of, too.
     """
@@ -40,7 +41,8 @@ def _found(target: str, step: str | None, parameters: dict[str, str]) -> list[Ex
     if not is_file(target):
         if parameters:
             raise PipelineError("-p goes with a pipeline file; a run has the values that it was started with")
-        return list(explain_recorded(load_workspace(), target, step))
+        run = the_run(target).id if target == LATEST else target
+        return list(explain_recorded(load_workspace(), run, step))
     with planned(Path(target), Overrides(parameters)) as pipelines:
         if step is None:
             names = dict.fromkeys(s.name for pipeline in pipelines for s in pipeline.spec.steps)

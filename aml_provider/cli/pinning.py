@@ -90,7 +90,10 @@ def _chosen(binding: PipelineBinding, step: Step, named: Record | None) -> Recor
                 if unfit is None:
                     return record
                 problem = problem or unfit
-    why = "there is none yet" if problem is None else f"the latest one cannot be used: {problem}"
+    if problem is not None:
+        why = f"the latest one cannot be used: {problem}"
+    else:
+        why = "there is none yet" if step.allow_reuse else "it has allow_reuse=False, and no result of it is kept"
     raise AmlError(f"step {step.name!r} of experiment {experiment!r} has no result that could be pinned: {why}")
 
 

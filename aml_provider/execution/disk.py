@@ -14,6 +14,9 @@ from aml_provider.runs.errors import StepInterruptedError
 from aml_provider.storage.faults import DatastoreError
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
+# With less than this, not even a report can be written.
+_NO_ROOM_BYTES = 64 << 10
+_NO_ROOM_FILES = 8
 
 
 @contextmanager
@@ -26,6 +29,20 @@ def disk_errors(run: StepRun) -> Iterator[None]:
         yield
     except OSError as e:
         raise StepInterruptedError(_sentence(run, e)) from e
+
+
+def no_room(run: StepRun, folder: Path) -> str:
+    """What to say of a disk that has no room left, by which a process in ``folder`` may have died; empty: it has."""
+    try:
+        left = os.statvfs(folder)
+    except OSError:
+        return ""
+    # Some file systems count no files.
+    if left.f_bavail * left.f_frsize >= _NO_ROOM_BYTES and (left.f_favail >= _NO_ROOM_FILES or not left.f_files):
+        return ""
+    datastore = _datastore(run, str(folder))
+    where = "the run's folder" if datastore is None else f"datastore {datastore!r}"
+    return f"there is no room left in {where} ({folder}). Make room there and run the step again."
 
 
 def _sentence(run: StepRun, error: OSError) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from aml_provider.execution.commit import commit_failure, commit_success
+from aml_provider.execution.disk import no_room
 from aml_provider.execution.prepare import timeout_seconds
 from aml_provider.runs.binding import StepRun
 from aml_provider.runs.errors import StepError, StepFailedError, StepInterruptedError
@@ -30,9 +31,10 @@ def conclude(
         commit_failure(run, attempt, None, out_of_memory(run))
         raise StepFailedError(out_of_memory(run), _tail(attempt))
     if report is None:
+        full = no_room(run, attempt.path)
         raise StepInterruptedError(
             f"step {run.step.name!r}, attempt {attempt.number}: {ended_how}, before the step reported that it was "
-            "done, so it does not count as done.",
+            f"done, so it does not count as done{f': {full}' if full else '.'}",
             _tail(attempt),
         )
     error = failure_of(run, report)

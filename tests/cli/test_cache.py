@@ -207,7 +207,7 @@ def test_a_result_that_the_step_cannot_use_is_not_pinned(aml: Aml, project: Path
     is_a_sentence(pin("train", "zz"), "there is no result 'zz'")
     is_a_sentence(pin("train"), "its key", "or --latest")
     is_a_sentence(pin("train", train["key"], "--latest"), "its key", "or --latest")
-    is_a_sentence(pin("audit", "--latest"), "'audit' of experiment 'houses'", "there is none yet")
+    is_a_sentence(pin("audit", "--latest"), "'audit' of experiment 'houses'", "allow_reuse=False")
     place(project, train, "model").write_text("edited by hand")
     is_a_sentence(pin("train", train["key"]), "output 'model' has been changed")
     is_a_sentence(pin("train", "--latest"), "the latest one cannot be used: output 'model' has been changed")

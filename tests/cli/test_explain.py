@@ -185,6 +185,7 @@ def test_a_run_can_be_named_as_airflow_names_it(aml: Aml, project: Path) -> None
     said = aml(project, "explain", f"{record['dag_id']}/{record['run_id']}", "prep", "--verbose")
     assert said.out.startswith(f"step 'prep' in run {reused.run_id()}: run: ")
     assert "'prep.py'" in said.out
+    assert aml(project, "explain", "latest", "prep", "--verbose").out == said.out
 
 
 def test_the_cure_works_and_the_run_tells_why_it_ran(aml: Aml, tmp_path: Path) -> None:
