@@ -45,11 +45,12 @@ def reap_everywhere(*, dry_run: bool) -> int:
     targets = [workspace.compute(name) for name in workspace.file.compute] or [workspace.compute(None)]
     # Several Airflows may share a Docker host or a cluster; each knows its own tasks only.
     stores = {str(workspace.folder_of(name) / STORE_FOLDER) for name in workspace.datastores}
-    trouble = False
+    trouble = found = False
     seen: set[str] = set()
     for target in targets:
         try:
             for leftover in _leftovers(target, seen):
+                found = True
                 if leftover.labels.get(labels.STORE_LABEL) not in stores:
                     print(f"{leftover.where} {leftover.name}: belongs to another workspace, kept")
                     continue
@@ -64,6 +65,8 @@ def reap_everywhere(*, dry_run: bool) -> int:
         except AmlError as e:
             print(f"aml: {e}", file=sys.stderr)
             trouble = True
+    if not (found or trouble):
+        print("there are no containers and pods of steps")
     return 1 if trouble else 0
 
 

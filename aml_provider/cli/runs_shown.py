@@ -128,7 +128,9 @@ def _pairs(values: Any) -> str:
 def short(value: Any) -> str:
     """A value in a few words."""
     if isinstance(value, float):
-        return f"{value:.6g}"
+        text = f"{value:.6g}"
+        # 1 and 1.0 are two values.
+        return f"{text}.0" if text.lstrip("-").isdigit() else text
     if isinstance(value, list) and len(value) > 4:
         return f"[{len(value)} values, the last {short(value[-1])}]"
     text = str(value)
