@@ -40,6 +40,8 @@ PAIRS = (
     ("s3", "azure"),
     ("azure", "sftp"),
     ("sftp", "s3"),
+    ("local", "gcs"),
+    ("gcs", "local"),
 )
 
 

@@ -204,6 +204,34 @@ def test_an_odd_name_comes_back_as_it_was_or_is_refused(
     assert found == {name: b"odd", "good": b"good"}
 
 
+ENDINGS = {
+    "cr": b"x\r",
+    "crlf": b"x\r\n",
+    "lf": b"x\n",
+    "edge": b"x\n--==0==--",
+    "edge-cr": b"x\r\n--==0==--\r",
+    "empty": b"",
+}
+
+
+@pytest.mark.stores
+@pytest.mark.parametrize("how", ["transfer", "upload"])
+@pytest.mark.parametrize("kind", ["sftp", "s3", "azure", "gcs"])
+def test_a_content_that_ends_as_the_parts_of_a_message_do(
+    kind: str, how: str, tmp_path: Path, make: Make, move: Move
+) -> None:
+    """A client that puts a file and its description into one message may lose the carriage return at a file's end."""
+    source, end = make("local"), make(kind)
+    for name, content in ENDINGS.items():
+        source.write(f"x/{name}", content)
+    if how == "transfer":
+        move(source, "x", end, "x")
+    else:
+        assert source.inside is not None
+        end.store.upload(source.inside / "x", "x", show_progress=False)
+    assert {name: end.read(f"x/{name}") for name in ENDINGS} == ENDINGS
+
+
 def test_a_web_server_is_no_destination_and_no_other_datastore_is_blamed(source: Path, move: Move) -> None:
     root = stores.Place("local", str(source.parent), None, source.parent)
     with pytest.raises(TransferError) as caught:
