@@ -21,7 +21,6 @@ ODD_NAMES = (
     "[a-z]",
     ".hidden/.file",
     "dots..and...more",
-    "trailing.",
     "x" * 200,
 )
 
