@@ -66,7 +66,9 @@ class _Storage(Storage):  # type: ignore[misc]
 
 def _pages(request: Any, response: Any, storage: _Storage) -> None:
     """Some of a listing's objects, and what to ask for the next ones."""
-    objects.ls(request, response, storage)
+    # It goes through what it has while others change it.
+    with storage.changing:
+        objects.ls(request, response, storage)
     most = int(request.query.get("maxResults", ["1000"])[0])
     if response.status != 200:
         return
