@@ -20,6 +20,8 @@ from aml_provider.storage.digest_cache import DigestCache
 from aml_provider.storage.faults import DatastoreError, Reason
 from aml_provider.tracking.journal import metrics_of, read_events
 
+#: What is recorded of a step that somebody has stopped.
+STOPPED = "stopped before it had ended"
 _log = logging.getLogger(__name__)
 
 

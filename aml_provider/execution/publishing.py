@@ -199,7 +199,7 @@ def _refuse_what_cannot_be_there(
     :raises StepError: one does.
     """
     for what, other, found in (
-        ("folder", "file", [r for r in folders if os.path.lexists(final / r) and not (final / r).is_dir()]),
+        ("folder", "file or link", [r for r in folders if _is_no_folder(final / r, inside=bool(r))]),
         ("file", "folder", [r for r in files if (final / r).is_dir() and not (final / r).is_symlink()]),
     ):
         for relative in found:
@@ -209,6 +209,15 @@ def _refuse_what_cannot_be_there(
                 f"{other} of that name already in {place.parent}. Remove that, or use a destination with {{run-id}} in "
                 "it."
             )
+
+
+def _is_no_folder(place: Path, *, inside: bool) -> bool:
+    """Whether something is there that no folder can be merged with.
+
+    A link in the output's place is none of the step's business. One ``inside`` of it leads to what others have there,
+    or to somewhere else altogether.
+    """
+    return os.path.lexists(place) and (not place.is_dir() or (inside and place.is_symlink()))
 
 
 def _uploads(attempt: AttemptFolder) -> Path:

@@ -7,7 +7,8 @@ import os
 import time
 from collections.abc import Collection
 
-from aml_provider.runs.binding import PipelineBinding
+from aml_provider.execution.commit import STOPPED, commit_failure
+from aml_provider.runs.binding import PipelineBinding, StepRun
 from aml_provider.runs.layout import StepFolder
 
 _log = logging.getLogger(__name__)
@@ -16,7 +17,35 @@ _log = logging.getLogger(__name__)
 SILENT_SECONDS = 12.0
 # A script that does not end when it is asked to is killed before that.
 LONGEST_SECONDS = 90.0
+# Airflow tells a task's worker at the latest then that the task is not to go on.
+HEARTBEAT_SECONDS = 10.0
 _POLL_SECONDS = 0.2
+
+
+def await_word(binding: PipelineBinding, dag_id: str, run_id: str, ended: Collection[str]) -> set[str]:
+    """Give whoever follows a step that Airflow calls ended the time to hear of it, which is a heartbeat.
+
+    :param ended: the keys of those steps.
+    :return: those that a person has ended while only the triggerer followed them: see :func:`record_stopped`.
+    """
+    folder = binding.store.run(dag_id, run_id)
+    begun = {key: number for key, number in folder.latest_attempts().items() if number and key in ended}
+    end = time.monotonic() + HEARTBEAT_SECONDS
+    while True:
+        silent = {key for key, n in begun.items() if (folder.result(key) or {}).get("attempt", 0) < n}
+        stopped = {key for key in silent if folder.step(key).attempt(begun[key]).stopped.exists()}
+        if silent == stopped or time.monotonic() > end:
+            return stopped
+        time.sleep(_POLL_SECONDS)
+
+
+def record_stopped(binding: PipelineBinding, dag_id: str, run_id: str, keys: Collection[str]) -> None:
+    """Record of steps that somebody has stopped them, which says nothing about the steps."""
+    for step in binding.spec.steps:
+        if step.key in keys:
+            run = StepRun(binding, step, dag_id, run_id, {}, lambda _: {})
+            attempt = run.folder.attempt(run.folder.latest)
+            commit_failure(run, attempt, attempt.report(), STOPPED, canceled=True)
 
 
 def await_stopped(binding: PipelineBinding, dag_id: str, run_id: str, ended: Collection[str]) -> None:

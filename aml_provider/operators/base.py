@@ -289,7 +289,7 @@ class StepTask(LineageTask):
 
     def stopped(self, run: StepRun, attempt: AttemptFolder) -> AirflowException:
         """The error of a step that somebody stopped: marked, cleared or cancelled in Airflow."""
-        from aml_provider.execution.commit import commit_failure
+        from aml_provider.execution.commit import STOPPED, commit_failure
 
-        commit_failure(run, attempt, attempt.report(), "stopped before it had ended", canceled=True)
+        commit_failure(run, attempt, attempt.report(), STOPPED, canceled=True)
         return AirflowFailException(f"step {self.step.name!r} was stopped before it had ended")

@@ -222,6 +222,12 @@ class KubernetesStepOperator(StepTask, CarriedPod, KubernetesPodOperator):
             follow()
         except PodNotFoundException as e:
             self._how_it_ended = f"its pod disappeared ({_first_line(e)})"
+        except (ApiException, HTTPError) as e:
+            # Of a pod that is being removed, the cluster cannot tell this and that.
+            if not self.killed and not (isinstance(e, ApiException) and e.status in (400, 404) and self.pod):
+                raise
+            why = _api_message(e) if isinstance(e, ApiException) else _first_line(e)
+            self._how_it_ended = f"its pod was removed while it was followed ({why})"
         except AirflowException as e:
             problem = _start_problem(self._last_seen)
             if problem is not None:

@@ -74,7 +74,7 @@ def on_starting(component: object) -> None:
     for name in (*MODULES, *kinds, *(TASK_MODULES if forks_tasks else ())):
         try:
             importlib.import_module(name)
-        except ImportError as error:
+        except Exception as error:  # noqa: BLE001 - a module may raise anything; Airflow's process goes on without it
             # Whoever needs it says so, and why.
             _log.warning("%s cannot be imported: %s", name, error)
 

@@ -51,6 +51,11 @@ class AttemptFolder:
         return self.path / "alive"
 
     @property
+    def stopped(self) -> Path:
+        """Is there when a person has ended the attempt while no worker followed it: nobody else can tell."""
+        return self.path / "stopped"
+
+    @property
     def code(self) -> Path:
         return self.path / "code"
 

@@ -29,9 +29,10 @@ def regular_files(folder: str) -> Iterator[tuple[str, str]]:
         with os.scandir(path) as entries:
             for entry in sorted(entries, key=lambda entry: entry.name):
                 inner = f"{relative}/{entry.name}" if relative else entry.name
-                if entry.is_dir():
+                # Of a link that leads to itself, an entry cannot be asked.
+                if os.path.isdir(entry.path) if entry.is_symlink() else entry.is_dir():
                     pending.append((entry.path, inner))
-                elif entry.is_file():
+                elif os.path.isfile(entry.path) if entry.is_symlink() else entry.is_file():
                     yield entry.path, inner
 
 

@@ -14,7 +14,7 @@ from typing import TypeVar
 from aml_provider.spec.errors import PipelineError
 
 from .faults import DatastoreError, Reason
-from .paths import PART_PREFIX
+from .paths import PART_PREFIX, leads_to_folder
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -69,7 +69,7 @@ def files_below(folder: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:
     if here in above:
         return
     entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-    folders = [entry for entry in entries if entry.is_dir()]
+    folders = [entry for entry in entries if leads_to_folder(entry)]
     yield from (Path(e.path) for e in entries if e not in folders and not e.name.startswith(PART_PREFIX))
     for entry in folders:
         yield from files_below(Path(entry.path), (*above, here))

@@ -15,7 +15,7 @@ from .backend_base import Backend, Item
 from .digest_cache import DigestCache
 from .digests import Content, content_of
 from .faults import Origin
-from .paths import PART_PREFIX, kept_by_runs, no_file_name
+from .paths import PART_PREFIX, kept_by_runs, leads_to_folder, no_file_name
 
 
 class FolderBackend(Backend):
@@ -122,7 +122,7 @@ def _below(folder: str, path: str, above: tuple[tuple[int, int], ...]) -> Iterat
     with os.scandir(folder) as entries:
         for entry in entries:
             name = f"{path}/{entry.name}" if path else entry.name
-            if entry.is_dir():
+            if leads_to_folder(entry):
                 yield from _below(entry.path, name, (*above, here))
             elif not entry.name.startswith(PART_PREFIX):
                 yield _item(name, entry.path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from functools import lru_cache
 
@@ -62,6 +63,11 @@ def no_file_name(path: str, full: str) -> str:
     if len(full.encode("utf-8", "surrogateescape")) > FILE_PATH_BYTES:
         return f"is too long: the destination takes a path of {FILE_PATH_BYTES} bytes"
     return ""
+
+
+def leads_to_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry is a folder or a link to one; of a link that leads to itself, the entry cannot be asked."""
+    return os.path.isdir(entry.path) if entry.is_symlink() else entry.is_dir()
 
 
 def kept_by_runs(folder: str) -> frozenset[str]:

@@ -13,6 +13,7 @@ from typing import Any
 from airflow.providers.cncf.kubernetes.triggers.pod import KubernetesPodTrigger
 from airflow.triggers.base import TriggerEvent
 
+from aml_provider.runs.layout import AttemptFolder
 from aml_provider.spec.errors import AmlError
 from aml_provider.tracking.errors import TrackingBusyError
 from aml_provider.tracking.recorder import project
@@ -79,6 +80,14 @@ class StepPodTrigger(KubernetesPodTrigger):
                 task.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
                     await task
+
+    async def on_kill(self) -> None:
+        """End the pod, because a person has marked, cleared or cancelled the task; the closing task is told that."""
+        if not self._fired_event:
+            # A triggerer that does not see the folder can tell nobody.
+            with contextlib.suppress(OSError):
+                await asyncio.to_thread(AttemptFolder(Path(self.journal).parent, 0).stopped.touch)
+        await super().on_kill()
 
     async def _tell(self) -> None:
         """Send the journal as it grows. What goes wrong is said once; what is missed, the worker sends at the end."""

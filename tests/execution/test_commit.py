@@ -158,7 +158,7 @@ def test_links_and_empty_folders_come_to_a_shared_destination(make: Callable[...
     wrote = data.staged_path(run, attempt, run.step.outputs[0])
     (wrote / "deep/empty").mkdir(parents=True)
     (wrote / "deep/kept").write_text("kept")
-    for link, leads in {"latest": "deep", "deep/best": "../epoch_1", "nowhere": "none"}.items():
+    for link, leads in {"latest": "deep", "deep/best": "../epoch_1", "nowhere": "none", "itself": "itself"}.items():
         (wrote / link).symlink_to(leads)
     commit_success(run, attempt, REPORT)
     found = root(run) / "shared"
@@ -168,6 +168,7 @@ def test_links_and_empty_folders_come_to_a_shared_destination(make: Callable[...
         "deep/empty",
         "deep/kept",
         "epoch_1",
+        "itself",
         "latest",
         "nowhere",
     }
@@ -181,8 +182,12 @@ def test_links_and_empty_folders_come_to_a_shared_destination(make: Callable[...
     ("wrote", "there", "says"),
     [
         ("model", "model/in/it", "it wrote a file 'model', and there is a folder of that name already in .*shared"),
-        ("model/in/it", "model", "it wrote a folder 'model', and there is a file of that name already in .*shared"),
-        ("model/in/it", "", "it wrote a folder 'shared', and there is a file of that name already in"),
+        (
+            "model/in/it",
+            "model",
+            "it wrote a folder 'model', and there is a file or link of that name already in .*shared",
+        ),
+        ("model/in/it", "", "it wrote a folder 'shared', and there is a file or link of that name already in"),
     ],
 )
 def test_what_no_attempt_could_publish_fails_the_step_before_anything_is_moved(
@@ -197,6 +202,22 @@ def test_what_no_attempt_could_publish_fails_the_step_before_anything_is_moved(
     with pytest.raises(StepError, match=f"'train it', output 'table': {says}.*with {{run-id}} in it"):
         commit_success(run, attempt, REPORT)
     assert published(run) == {f"shared/{there}".rstrip("/"): "old"}
+
+
+def test_nothing_is_written_through_a_link_that_is_there(make: Callable[..., StepRun], tmp_path: Path) -> None:
+    """It leads to what another run has written, or out of the datastore."""
+    run = make(output("table", destination="shared", directory=True))
+    (root(run) / "shared/v1").mkdir(parents=True)
+    (root(run) / "shared/v1/model").write_text("v1")
+    (root(run) / "shared/latest").symlink_to("v1")
+    with pytest.raises(StepError, match="it wrote a folder 'latest', and there is a file or link of that name"):
+        commit_success(run, attempt_of(run, **{"table__latest/model": "new"}), REPORT)
+    assert (root(run) / "shared/v1/model").read_text() == "v1"
+    # The place itself may be on another disk.
+    (root(run) / "shared").rename(tmp_path / "disk")
+    (root(run) / "shared").symlink_to(tmp_path / "disk")
+    commit_success(run, attempt_of(run, 2, table__more="m"), REPORT)
+    assert (tmp_path / "disk/more").read_text() == "m"
 
 
 def test_only_files_that_match_are_kept(make: Callable[..., StepRun]) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from aml_provider.cli.inspect import collect
 from aml_provider.execution import stopping
-from aml_provider.execution.stopping import await_stopped
+from aml_provider.execution.stopping import await_stopped, await_word, record_stopped
 from aml_provider.runs.binding import PipelineBinding
 from aml_provider.runs.layout import StepFolder
 
@@ -46,6 +46,36 @@ def begun(binding: PipelineBinding, number: int = 1) -> StepFolder:
 
 def say(step: StepFolder, attempt: int) -> None:
     step.result_file.write_text(json.dumps({"state": "Canceled", "attempt": attempt}))
+
+
+def test_a_step_that_only_the_triggerer_followed_is_stopped_and_not_failed(
+    binding: PipelineBinding, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody else is there to say so: its worker has gone when it was deferred."""
+    monkeypatch.setattr(stopping, "HEARTBEAT_SECONDS", 30.0)
+    step = begun(binding)
+    told = threading.Timer(0.5, step.attempt(1).stopped.touch)
+    told.start()
+    stopped = await_word(binding, DAG, RUN, {"one", "other"})
+    assert stopped == {"one"}
+    record_stopped(binding, DAG, RUN, stopped)
+    result = step.result() or {}
+    assert (result["state"], result["error"], result["attempt"]) == ("Canceled", "stopped before it had ended", 1)
+    # The next one is another.
+    say(begun(binding, 2), 2)
+    assert await_word(binding, DAG, RUN, {"one", "other"}) == set()
+
+
+def test_a_step_of_which_nobody_says_anything_is_given_the_time_of_a_heartbeat(
+    binding: PipelineBinding, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stopping, "HEARTBEAT_SECONDS", 0.5)
+    begun(binding)
+    before = time.monotonic()
+    assert await_word(binding, DAG, RUN, {"other"}) == set()
+    assert time.monotonic() - before < 0.5
+    assert await_word(binding, DAG, RUN, {"one", "other"}) == set()
+    assert time.monotonic() - before >= 0.5
 
 
 def test_nothing_is_waited_for_that_has_said_how_it_ended_or_never_began(binding: PipelineBinding) -> None:

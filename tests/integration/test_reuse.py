@@ -132,6 +132,11 @@ def test_a_step_that_a_person_clears_runs_and_what_comes_after_is_looked_at_agai
     eventually("the cleared step has run", lambda: two.states()["second"] == "success", seconds=120)
     assert counts(two) == {"first": 0, "second": 1, "third": 0}
     assert two.wait() == "success"
+    # With the closing task, which Airflow starts at once, because the last step has ended well.
+    two.clear("second", "pipeline_end")
+    eventually("the cleared step has run again", lambda: counts(two)["second"] == 2, seconds=120)
+    assert two.wait() == "success", two.log("pipeline_end")
+    assert (two.end() or {})["state"] == "Finished"
     three = story.run()
     (place,) = three.xcom("reuse")["second"].values()
     assert two.step_run_id("second") in place["path"], "the result of the cleared step has taken the old one's place"

@@ -133,6 +133,11 @@ def test_the_run_ends_as_failed_and_leaves_nothing_staged(
     assert run.wait() == "failed", run.states()
     # Airflow lets a cancelled run go on until its closing task has run.
     assert stopped[way].recorded <= {"Failed", "Canceled"}
+    if way in ("failed", "cancelled"):
+        # Whoever followed it: a worker, or the triggerer alone.
+        assert {kind: (run.step(kind).result() or {}).get("state") for kind in kinds} == dict.fromkeys(
+            kinds, "Canceled"
+        )
     if way == "success":
         # A step marked as a success has no output: its reader says so.
         assert "has no recorded output" in run.log("gather")

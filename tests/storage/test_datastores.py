@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from aml_provider.runtime.files import regular_files
 from aml_provider.spec.errors import PipelineError
 from aml_provider.storage import Store, object_backend, store_for
 from aml_provider.storage.faults import DatastoreError, NothingThereError, Reason
@@ -573,3 +574,14 @@ def test_a_store_shows_no_credentials(local: Place, monkeypatch: pytest.MonkeyPa
     set_connection(monkeypatch, "my_s3", {"conn_type": "aws", "login": "key-id", "password": "very-secret"})
     store = store_for(DatastoreConfig(url="s3://bucket/x", conn_id="my_s3"), "blobs")
     assert "very-secret" not in repr(store) + repr(vars(store))
+
+
+def test_a_link_that_leads_to_itself_is_a_link_that_leads_nowhere(tmp_path: Path) -> None:
+    store = store_for(DatastoreConfig(url=str(tmp_path / "root")), "blobs")
+    (tmp_path / "root").mkdir()
+    (tmp_path / "root/good").write_text("good")
+    (tmp_path / "root/loop").symlink_to("loop")
+    assert store.files() == ["good", "loop"]
+    assert [path for _, path in regular_files(str(tmp_path / "root"))] == ["good"]
+    with pytest.raises((DatastoreError, OSError), match="loop"):
+        store.upload(tmp_path / "root", "copy", show_progress=False)
