@@ -400,6 +400,8 @@ def test_logging_does_not_wait_for_mlflow(tmp_path: Path) -> None:
         "loss": [1.0, 0.5, 1 / 3]
     }
     done = python(folder, PIPELINE.replace("UNTIL", "''"))
-    (said,) = [line for line in done.stderr.splitlines() if line.startswith("run nightly-")]
+    told = [line for line in done.stderr.splitlines() if line.startswith("run nightly-")]
+    assert len(told) == 1, (done.returncode, done.stdout, done.stderr)
+    (said,) = told
     assert "http://127.0.0.1:9" in said
     assert said.endswith("goes to MLflow when this works again.")
