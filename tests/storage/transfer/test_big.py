@@ -40,8 +40,6 @@ PAIRS = (
     ("s3", "azure"),
     ("azure", "sftp"),
     ("sftp", "s3"),
-    ("local", "gcs"),
-    ("gcs", "local"),
 )
 
 
