@@ -186,9 +186,14 @@ def _written(staged: Path) -> tuple[dict[str, Path], list[str]]:
     """
     if staged.is_symlink() or not staged.is_dir():
         return {"": staged}, []
-    below = {path.relative_to(staged).as_posix(): path for path in sorted(staged.rglob("*"))}
-    folders = [relative for relative, path in below.items() if path.is_dir() and not path.is_symlink()]
-    return {relative: path for relative, path in below.items() if relative not in set(folders)}, ["", *folders]
+    files, folders = {}, [""]
+    for path in sorted(staged.rglob("*")):
+        relative = path.relative_to(staged).as_posix()
+        if path.is_dir() and not path.is_symlink():
+            folders.append(relative)
+        else:
+            files[relative] = path
+    return files, folders
 
 
 def _refuse_what_cannot_be_there(

@@ -6,6 +6,7 @@ import logging
 import os
 import time
 from collections.abc import Collection
+from typing import Any
 
 from aml_provider.execution.commit import STOPPED, commit_failure
 from aml_provider.runs.binding import PipelineBinding, StepRun
@@ -28,14 +29,14 @@ def await_word(binding: PipelineBinding, dag_id: str, run_id: str, ended: Collec
     :param ended: the keys of those steps.
     :return: those that a person has ended while only the triggerer followed them: see :func:`record_stopped`.
     """
-    folder = binding.store.run(dag_id, run_id)
-    begun = {key: number for key, number in folder.latest_attempts().items() if number and key in ended}
+    folder, begun = binding.store.run(dag_id, run_id), _begun(binding, dag_id, run_id, ended)
     end = time.monotonic() + HEARTBEAT_SECONDS
     while True:
-        silent = {key for key, n in begun.items() if (folder.result(key) or {}).get("attempt", 0) < n}
-        stopped = {key for key in silent if folder.step(key).attempt(begun[key]).stopped.exists()}
+        # An earlier result that the head task took for the step counts as well.
+        silent = [one for one in begun if not one.is_said_by(folder.result(one.key))]
+        stopped = [one for one in silent if one.attempt.stopped.exists()]
         if silent == stopped or time.monotonic() > end:
-            return stopped
+            return {one.key for one in stopped}
         time.sleep(_POLL_SECONDS)
 
 
@@ -56,31 +57,42 @@ def await_stopped(binding: PipelineBinding, dag_id: str, run_id: str, ended: Col
 
     :param ended: the keys of those steps.
     """
-    folder = binding.store.run(dag_id, run_id)
-    begun = folder.latest_attempts()
-    waiting = [_Stopping(folder.step(key), number) for key, number in begun.items() if number and key in ended]
+    waiting = _begun(binding, dag_id, run_id, ended)
     end = time.monotonic() + LONGEST_SECONDS
     while waiting := [one for one in waiting if one.goes_on()]:
         if time.monotonic() > end:
-            _log.warning("not waited for any longer: %s", ", ".join(repr(one.step.path.name) for one in waiting))
+            _log.warning("not waited for any longer: %s", ", ".join(repr(one.key) for one in waiting))
             return
         time.sleep(_POLL_SECONDS)
+
+
+def _begun(binding: PipelineBinding, dag_id: str, run_id: str, ended: Collection[str]) -> list[_Stopping]:
+    """The latest attempts at steps that Airflow calls ended."""
+    folder = binding.store.run(dag_id, run_id)
+    latest = folder.latest_attempts()
+    return [_Stopping(key, folder.step(key), number) for key, number in latest.items() if number and key in ended]
 
 
 class _Stopping:
     """An attempt that may still be going on."""
 
-    def __init__(self, step: StepFolder, number: int) -> None:
-        self.step = step
-        self._number = number
+    def __init__(self, key: str, step: StepFolder, number: int) -> None:
+        self.key = key
+        self.attempt = step.attempt(number)
+        self._step = step
         self._seen: tuple[int, int, int] | None = None
         self._since = 0.0
 
+    def is_said_by(self, result: dict[str, Any] | None) -> bool:
+        """Whether a result tells how it ended."""
+        return bool((result or {}).get("attempt", 0) >= self.attempt.number)
+
     def goes_on(self) -> bool:
-        if (self.step.result() or {}).get("attempt", 0) >= self._number:
+        """Whether it has not said so, and shows that it lives."""
+        if self.is_said_by(self._step.result()):
             return False
         try:
-            found = os.stat(self.step.attempt(self._number).heartbeat)
+            found = os.stat(self.attempt.heartbeat)
         except FileNotFoundError:
             # It has not begun, and nobody begins it any more.
             return False

@@ -292,4 +292,4 @@ class StepTask(LineageTask):
         from aml_provider.execution.commit import STOPPED, commit_failure
 
         commit_failure(run, attempt, attempt.report(), STOPPED, canceled=True)
-        return AirflowFailException(f"step {self.step.name!r} was stopped before it had ended")
+        return AirflowFailException(f"step {self.step.name!r} was {STOPPED}")

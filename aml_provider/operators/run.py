@@ -45,7 +45,7 @@ class PipelineEndOperator(BaseOperator):
         remove_pods_left(*of, ended)
         await_stopped(*of, ended)
         record_stopped(*of, stopped)
-        ending = end_run(self.binding, ti.dag_id, str(ti.run_id), states)
+        ending = end_run(*of, states)
         ti.xcom_push(CLOSED_XCOM, ending.state)
         # Airflow takes a run whose last steps were skipped for a success; this task's own failure corrects that.
         if ending.failed:
@@ -59,12 +59,11 @@ class PipelineEndOperator(BaseOperator):
         So it is when a person clears a step in the middle, and this task with it.
         """
         steps = self.binding.spec.steps
-        last = {step.key for step in steps} - {up for step in steps for up in step.upstream}
         said = False
         while True:
             states: dict[str, str | None] = ti.get_task_states(dag_id=ti.dag_id, run_ids=[ti.run_id]).get(ti.run_id, {})
             waited = [step.name for step in steps if states.get(step.key) not in FINAL_STATES]
-            if not waited or not all(states.get(key) in ("success", "skipped") for key in last):
+            if not waited or not all(states.get(key) in ("success", "skipped") for key in self.upstream_task_ids):
                 return states
             if not said:
                 self.log.info("Waiting for %s", ", ".join(map(repr, waited)))

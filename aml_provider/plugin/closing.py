@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from airflow.models.dagrun import DagRun
 
 _log = logging.getLogger(__name__)
-#: The states of a run that is over.
-OVER = ("success", "failed")
+# The states of a run that is over.
+_OVER = ("success", "failed")
 
 
 @hookimpl
@@ -58,7 +58,7 @@ def _order(dag_run: DagRun) -> dict[str, Any] | None:
     from sqlalchemy import select
     from sqlalchemy.orm import object_session
 
-    if str(dag_run.state) not in OVER:
+    if str(dag_run.state) not in _OVER:
         # Somebody has marked it as failed, and Airflow lets it go on until its closing task has run.
         return None
     # The caller's own session: another one would wait for the lock that this one holds on SQLite.

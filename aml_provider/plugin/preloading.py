@@ -43,8 +43,8 @@ MODULES = (
 
 # What steps of a kind need. With Kubernetes' own client that is three seconds and 100 MiB.
 KIND_MODULES = {
-    "docker": ("aml_provider.operators.docker",),
-    "kubernetes": ("aml_provider.operators.kubernetes",),
+    "docker": "aml_provider.operators.docker",
+    "kubernetes": "aml_provider.operators.kubernetes",
 }
 
 # What tasks need besides. Airflow's other processes would only have it in memory.
@@ -70,7 +70,8 @@ def on_starting(component: object) -> None:
     if forks_tasks:
         # As the tracking itself has it, since MLflow decides this when it is imported.
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    kinds = [name for kind, names in KIND_MODULES.items() if _is_used(kind, conf) for name in names]
+    texts = _workspace_texts(conf)
+    kinds = [name for kind, name in KIND_MODULES.items() if any(kind in text for text in texts)]
     for name in (*MODULES, *kinds, *(TASK_MODULES if forks_tasks else ())):
         try:
             importlib.import_module(name)
@@ -79,10 +80,10 @@ def on_starting(component: object) -> None:
             _log.warning("%s cannot be imported: %s", name, error)
 
 
-def _is_used(kind: str, conf: Any) -> bool:
-    """Whether a workspace file that pipelines in Airflow's folder may use speaks of a kind of compute.
+def _workspace_texts(conf: Any) -> list[str]:
+    """The workspace files that pipelines in Airflow's folder may use, by which what they need is guessed.
 
-    Only a guess, by which nothing but time is lost: files elsewhere are not looked at.
+    By a wrong guess nothing but time is lost: files elsewhere are not looked at.
     """
     from aml_provider.workspace.discovery import ENVIRONMENT_VARIABLE, FILE_NAMES
 
@@ -90,7 +91,7 @@ def _is_used(kind: str, conf: Any) -> bool:
     named = os.environ.get(ENVIRONMENT_VARIABLE) or conf.get("aml", "workspace", fallback=None)
     files = [Path(named)] if named else [above / name for above in folder.parents for name in FILE_NAMES]
     files += [Path(top) / name for top, _, names in os.walk(folder) for name in FILE_NAMES if name in names]
-    return any(kind in _text(file) for file in files)
+    return [_text(file) for file in files]
 
 
 def _text(file: Path) -> str:

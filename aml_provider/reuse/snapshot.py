@@ -11,7 +11,7 @@ from pathlib import Path
 import pathspec
 
 from aml_provider.runs.errors import StepError
-from aml_provider.storage.paths import leads_to_folder
+from aml_provider.storage.paths import leads_to_file, leads_to_folder
 
 # Azure ML v1's own limits: 300 MB and 2,000 files; the file limit is wider here because nothing is uploaded.
 MAX_BYTES = 300_000_000
@@ -74,7 +74,7 @@ def _walk(
                 above_root = entry.is_symlink() and root.resolve().is_relative_to(Path(entry.path).resolve())
                 if place not in before and not above_root:
                     yield from _walk(root, Path(entry.path), ignored, (*before, place))
-            elif os.path.isfile(entry.path) and not ignored.match_file(relative):
+            elif leads_to_file(entry) and not ignored.match_file(relative):
                 stat = entry.stat()
                 yield SourceFile(Path(entry.path), relative, stat.st_size, bool(stat.st_mode & 0o100))
 

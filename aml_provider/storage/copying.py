@@ -68,11 +68,14 @@ def files_below(folder: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:
     here = folder.resolve()
     if here in above:
         return
-    entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-    folders = [entry for entry in entries if leads_to_folder(entry)]
-    yield from (Path(e.path) for e in entries if e not in folders and not e.name.startswith(PART_PREFIX))
-    for entry in folders:
-        yield from files_below(Path(entry.path), (*above, here))
+    folders = []
+    for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
+        if leads_to_folder(entry):
+            folders.append(Path(entry.path))
+        elif not entry.name.startswith(PART_PREFIX):
+            yield Path(entry.path)
+    for inner in folders:
+        yield from files_below(inner, (*above, here))
 
 
 def fetched(get: Callable[[Path], None], target: Path, inside: str, datastore: str) -> None:

@@ -70,6 +70,11 @@ def leads_to_folder(entry: os.DirEntry[str]) -> bool:
     return os.path.isdir(entry.path) if entry.is_symlink() else entry.is_dir()
 
 
+def leads_to_file(entry: os.DirEntry[str]) -> bool:
+    """The same of a file; only of a link does it take a question to the system."""
+    return os.path.isfile(entry.path) if entry.is_symlink() else entry.is_file()
+
+
 def kept_by_runs(folder: str) -> frozenset[str]:
     """Names directly in a folder of a datastore that are no data, and change while a step runs.
 

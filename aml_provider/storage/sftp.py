@@ -26,7 +26,6 @@ from .paths import PART_PREFIX, no_file_name
 CONNECTION_TYPES = ("sftp", "ssh", CONNECTION_TYPE)
 _ALIVE_SECONDS = 15
 _AT_ONCE = 8
-# What file systems take, in bytes.
 T = TypeVar("T")
 
 
