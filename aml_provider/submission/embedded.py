@@ -144,13 +144,12 @@ class EmbeddedRun:
         return f"Its Airflow process ended before its time. The end of its log, {log}:\n{tail}"
 
     def state(self) -> RunState:
-        """The run's state now."""
-        # In this order: the worker writes its last state before it ends.
+        """The run's state now. It is final when the process has ended, which writes the last one before."""
         over = self._process.poll() is not None
         state = self._state_file()
         known = RunState(state["state"]) if state is not None else RunState.NOT_STARTED
-        if not known.is_final and not over:
-            return known
+        if not over:
+            return RunState.RUNNING if known.is_final else known
         if self._canceled:
             return RunState.CANCELED
         return known if known.is_final else RunState.FAILED
@@ -209,9 +208,11 @@ class EmbeddedRun:
         """Block until the run is over or the time is; the state then."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(timeout_seconds)
+        state = self.state()
+        if state.is_final:
             self._close_killed()
             self._tell_what_mlflow_lacks()
-        return self.state()
+        return state
 
     def _tell_what_mlflow_lacks(self) -> None:
         """Say it once where a person looks: else only the log of a task has it."""
@@ -241,14 +242,14 @@ class EmbeddedRun:
 
         Ctrl-C stops the run.
         """
-        if self._process.poll() is not None or self.state().is_final:
-            return
-        print(f"waiting for run {self.pipeline_run_id} (Ctrl-C stops it)", file=sys.stderr)
-        try:
-            self._process.wait()
-        except KeyboardInterrupt:
-            self.cancel()
-            self._process.wait()
+        if self._process.poll() is None:
+            print(f"waiting for run {self.pipeline_run_id} (Ctrl-C stops it)", file=sys.stderr)
+            try:
+                self._process.wait()
+            except KeyboardInterrupt:
+                self.cancel()
+                self._process.wait()
+        self._tell_what_mlflow_lacks()
 
     def _run_folder(self) -> RunFolder:
         store = RunStore.of(self._workspace, self._spec.default_datastore)

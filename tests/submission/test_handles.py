@@ -64,8 +64,13 @@ with run.child_run("fold") as fold:
 os.makedirs("outputs", exist_ok=True)
 open("outputs/model.txt", "w").write("model")
 """
+# A process that runs a pipeline takes its time to end.
+SLOW_END = """
+import atexit, sys, time
 
-
+if "aml_provider.submission.embedded_worker" in sys.orig_argv:
+    atexit.register(time.sleep, 1.5)
+"""
 LATER = """
 import json
 from azureml.core import *
@@ -76,8 +81,15 @@ experiment = lambda name: Experiment(ws, name)
 """
 
 
-def python(folder: Path, code: str) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=False)
+def python(folder: Path, code: str, path: str = "") -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     return done
 
@@ -399,7 +411,10 @@ def test_logging_does_not_wait_for_mlflow(tmp_path: Path) -> None:
     assert later(folder, 'print(json.dumps(next(experiment("notebook").get_runs()).get_metrics("loss")))') == {
         "loss": [1.0, 0.5, 1 / 3]
     }
-    done = python(folder, PIPELINE.replace("UNTIL", "''"))
+    # Who looks at the run between its last state and its process's end hears of it, too.
+    (tmp_path / "slow").mkdir()
+    (tmp_path / "slow" / "sitecustomize.py").write_text(SLOW_END)
+    done = python(folder, PIPELINE.replace("UNTIL", "''"), path=str(tmp_path / "slow"))
     told = [line for line in done.stderr.splitlines() if line.startswith("run nightly-")]
     assert len(told) == 1, (done.returncode, done.stdout, done.stderr)
     (said,) = told
