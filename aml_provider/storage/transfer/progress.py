@@ -129,3 +129,16 @@ def left(seconds: float) -> str:
     if seconds < 5400:
         return f"{seconds / 60:.0f} min"
     return f"{seconds / 3600:.1f} h"
+
+
+class Counted:
+    """Counts what one file has moved."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self.count = 0
+
+    def __call__(self, count: int) -> None:
+        """So many more bytes of it have been moved."""
+        self.count += count
+        self._progress.moved(count)
