@@ -64,7 +64,9 @@ class _Request(BaseHTTPRequestHandler):
         self.close_connection = cut is not None
 
     def _refused(self, path: str) -> bool:
-        times = self.server.asked[path] = self.server.asked.get(path, 0) + 1
+        with self.server.changed:
+            times = self.server.asked[path] = self.server.asked.get(path, 0) + 1
+            self.server.changed.notify_all()
         if SECRET not in self.path or (self.headers["x-of-the-store"] != "1" and "order" not in path):
             self._answer(403)
             return True
