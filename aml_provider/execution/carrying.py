@@ -7,7 +7,6 @@ writes; without it nothing has come back.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import os
@@ -22,6 +21,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from aml_provider.execution import data
+from aml_provider.execution.carried_archive import DamagedError, pack, unpack
 from aml_provider.execution.staging import remove
 from aml_provider.runs.binding import StepRun
 from aml_provider.runs.errors import StepError, StepInterruptedError
@@ -29,7 +29,6 @@ from aml_provider.runs.layout import STORE_FOLDER, AttemptFolder
 from aml_provider.spec.models import StepOutput
 from aml_provider.storage.datastores import Store, store_for
 from aml_provider.storage.faults import DatastoreError, NothingThereError
-from aml_provider.storage.paths import kept_by_runs
 from aml_provider.storage.signing import LONGEST_SECONDS, signed, signs
 
 _log = logging.getLogger(__name__)
@@ -124,7 +123,7 @@ class Carrier:
                         if inside is None:
                             inside = f"{_OUTSIDE}/{len(outside)}"
                             outside.append((inside, mount.target))
-                        _add(archive, mount, inside)
+                        pack(archive, mount, inside)
                 store.put(bundle, f"{self.folder(attempt.number)}/bundle.tar")
             finally:
                 bundle.unlink(missing_ok=True)
@@ -248,13 +247,9 @@ class Carrier:
     def _extract(
         self, attempt: AttemptFolder, store: Store, key: str, receipt: dict[str, Any], target: Path, what: str
     ) -> None:
-        target.mkdir(parents=True)
-        parts = _Parts(store, _parts(self.folder(attempt.number), key), receipt["archives"][key], target)
         try:
-            with tarfile.open(fileobj=parts, mode="r|", bufsize=1 << 20) as archive:  # type: ignore[call-overload]
-                archive.extractall(target, filter="tar")
-            parts.finish()
-        except (tarfile.TarError, _DamagedError) as error:
+            unpack(store, _parts(self.folder(attempt.number), key), receipt["archives"][key], target)
+        except DamagedError as error:
             # The step has to run again: nothing of this is any good.
             self.clear(attempt.number)
             raise StepInterruptedError(
@@ -319,77 +314,6 @@ def _root(run: StepRun, attempt: AttemptFolder, output: StepOutput) -> str:
     if staged.is_relative_to(attempt.path):
         return f"{JOB}/{staged.relative_to(attempt.path).as_posix()}"
     return f"outputs/{output.name}/{output.name}"
-
-
-def _add(archive: tarfile.TarFile, mount: data.Mount, inside: str) -> None:
-    left_out = {f"{inside}/{name}" for name in kept_by_runs(mount.relative)}
-
-    def shown(info: tarfile.TarInfo) -> tarfile.TarInfo | None:
-        if info.name in left_out or not (info.isfile() or info.isdir() or info.issym()):
-            return None
-        info.uid = info.gid = 0
-        info.uname = info.gname = ""
-        if mount.read_only and info.isfile():
-            info.mode &= ~0o222
-        return info
-
-    # Kept copies have several names, each of which is a file of its own there.
-    archive.inodes = _Forgetful()  # type: ignore[attr-defined]
-    archive.add(mount.source, inside, filter=shown)
-
-
-class _Forgetful(dict[Any, Any]):
-    """Of files that have been seen, remembers none."""
-
-    def __setitem__(self, key: Any, value: Any) -> None:
-        """Leave it as it is."""
-
-
-class _DamagedError(Exception):
-    """Not what the receipt says."""
-
-
-class _Parts:
-    """The parts of an archive as one stream; at most one of them is on this machine's disk."""
-
-    def __init__(self, store: Store, paths: list[str], known: list[dict[str, Any]], scratch: Path) -> None:
-        self._store, self._paths, self._known = store, paths, known
-        self._scratch = scratch.with_name(f"{scratch.name}.part")
-        self._next = 0
-        self._file: Any = None
-
-    def read(self, size: int) -> bytes:
-        """Up to so many bytes; none at the end."""
-        while True:
-            if self._file is None and not self._open():
-                return b""
-            found: bytes = self._file.read(size)
-            if found:
-                self._digest.update(found)
-                return found
-            self._close()
-
-    def finish(self) -> None:
-        """See that everything has been read, and is what was written."""
-        while self.read(1 << 20):
-            continue
-
-    def _open(self) -> bool:
-        if self._next == len(self._known):
-            return False
-        path = self._paths[self._next]
-        if not self._store.download_path(path, self._scratch):
-            raise _DamagedError(f"{path} is gone")
-        self._file, self._digest = self._scratch.open("rb"), hashlib.sha256()
-        return True
-
-    def _close(self) -> None:
-        self._file.close()
-        self._file = None
-        self._scratch.unlink()
-        if self._digest.hexdigest() != self._known[self._next]["sha256"]:
-            raise _DamagedError(f"{self._paths[self._next]} is not what was written there")
-        self._next += 1
 
 
 def _place(source: Path, target: Path) -> None:
