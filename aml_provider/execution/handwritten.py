@@ -21,6 +21,7 @@ from aml_provider.spec.models import (
     StepInput,
     StepOutput,
     SubmitOptions,
+    Text,
 )
 from aml_provider.storage.paths import normalized
 from aml_provider.workspace.discovery import load_workspace
@@ -35,7 +36,8 @@ _SCALARS = (str, int, float, bool, type(None))
 class DescribedTask:
     """What a task's result depends on, for the classes that look for that result and that record it.
 
-    :param step: the name of its results in the reuse index; one name stands for one kind of computation.
+    :param step: the name of its results in the reuse index; one name stands for one kind of computation, and another
+        one for another.
     :param code: folder of its code (``.amlignore`` and ``.gitignore`` are followed); relative to the DAG file.
     :param include: ``.gitignore`` patterns of the files in ``code`` that count; empty for all.
     :param parameters: values that count, of JSON's types; ``1`` and ``"1"`` are different.
@@ -83,7 +85,8 @@ class DescribedTask:
             key=sensor,
             name=self.step,
             type=TASK_TYPE,
-            action=Command(words=()),
+            # Its name is all that is known of what it does: two programs may have one folder.
+            action=Command(words=(Text(value=self.step),)),
             source_directory=self.code,
             parameters={name: ParameterRef(name=name) for name in self.parameters},
             inputs=tuple(

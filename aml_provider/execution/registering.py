@@ -35,7 +35,12 @@ def register(
 ) -> Registered:
     """A dataset version for a finished output; doing it again for the same data makes no second one."""
     registry = Registry.of(workspace, DATASETS)
-    made = DatasetSource(locations=(DataLocation(datastore=place.datastore, path=place.path),))
+    made = DatasetSource(
+        locations=(DataLocation(datastore=place.datastore, path=place.path),),
+        dataset_type="file" if wanted.tabular is None else "tabular",
+        tabular=wanted.tabular,
+        operations=wanted.operations,
+    )
     files = _files(workspace, made, wanted.name, cache)
     known = registry.versions(wanted.name)
     if known and same_data(from_record(known[-1][1]), made):

@@ -54,11 +54,15 @@ class StepRecordOperator(DescribedTask, BaseOperator):
         :param number: the sensor's latest attempt that has decided; 0: none has.
         """
         tasks = sorted(self.upstream_task_ids - {self.recorded_for})
-        states = {task: self._states(ti, task) for task in (*tasks, self.recorded_for)}
-        for bad in ("failed", "upstream_failed"):
-            for task in tasks:
-                if bad in states[task]:
-                    raise AirflowFailException(f"nothing is recorded for step {self.step!r}: task {task!r} is {bad}")
+        # What is before those may have failed, or still be at it, and they have run all the same: their trigger rules
+        # say that.
+        between = self._between() - {*tasks, self.recorded_for}
+        states = {task: self._states(ti, task) for task in (*tasks, *between, self.recorded_for)}
+        ended = {"success", "skipped"}
+        for task in sorted({*tasks, *between}, key=lambda task: ("failed" not in states[task], task)):
+            if bad := states[task] - ended:
+                state = next((s for s in ("failed", "upstream_failed") if s in bad), None) or min(map(str, bad))
+                raise AirflowFailException(f"nothing is recorded for step {self.step!r}: task {task!r} is {state}")
         for task in (self.recorded_for, *tasks):
             if "skipped" in states[task]:
                 raise AirflowSkipException(f"nothing is recorded for step {self.step!r}: task {task!r} is skipped")
@@ -71,6 +75,11 @@ class StepRecordOperator(DescribedTask, BaseOperator):
             raise AirflowFailException(
                 f"nothing is recorded for step {self.step!r}: its sensor {self.recorded_for!r} has not run"
             )
+
+    def _between(self) -> set[str]:
+        """The tasks that are behind the sensor and before this one: together they are the step."""
+        behind: set[str] = self.dag.task_dict[self.recorded_for].get_flat_relative_ids(upstream=False)
+        return behind & self.get_flat_relative_ids(upstream=True)
 
     def _states(self, ti: Any, task_id: str) -> set[str | None]:
         """The states of a task, which has several when it is mapped."""

@@ -198,11 +198,17 @@ class StepInput(Model):
 
 
 class Registration(Model):
-    """A dataset version to register when the step has succeeded."""
+    """A dataset version to register when the step has succeeded.
+
+    :param tabular: how the files are read as a table; ``None``: the dataset is one of files.
+    :param operations: what is done to its rows, in order.
+    """
 
     name: str
     description: str | None = None
     tags: dict[str, str] = Field(default_factory=dict)
+    tabular: TabularFormat | None = None
+    operations: Operations = ()
 
 
 class StepOutput(Model):

@@ -211,8 +211,7 @@ def test_another_description_is_another_computation(project: Project, options: s
     project.dag("parameters={'unit': '1'}")
     project.run()
     project.dag(options if "parameters" in options else f"parameters={{'unit': '1'}}, {options}")
-    # The step's name alone is no part of what it computes.
-    assert ran(project.run()) is (options != "step='sums'")
+    assert ran(project.run())
 
 
 def test_what_cannot_change_the_result_does_not_count(project: Project, tmp_path: Path) -> None:
@@ -328,6 +327,38 @@ def test_a_task_that_fails_records_nothing_and_gives_its_claim_back(project: Pro
     failed = project.run(broken="yes")
     assert failed.state == "failed"
     assert failed.states == {"look": "success", "compute": "failed", "keep": "failed", "show": "upstream_failed"}
+    assert "nothing is recorded for step 'totals': task 'compute' is failed" in failed.said
+    assert project.records() == project.claims() == []
+    assert ran(project.run())
+
+
+def test_two_programs_of_one_folder_have_results_of_their_own(project: Project) -> None:
+    project.write("code/sums.sh", SCRIPT.replace("$UNIT", "in all"))
+    other = "BashOperator(task_id='compute1', bash_command=f\"bash '{HERE}/code/sums.sh'\", env={'HERE': str(HERE), "
+    other += "'TABLE': place('look1'), 'BROKEN': ''}, append_env=True)"
+    project.dag(
+        tasks=f"""\
+    totals, sums = look(), look("look1", step="sums")
+    totals >> compute() >> keep(totals) >> show()
+    sums >> {other} >> keep(sums, "keep1") >> show("show1", "look1")
+"""
+    )
+    for _ in range(2):
+        ended = project.run()
+        assert (ended.xcoms["show"], ended.xcoms["show1"]) == ("42 EUR", "42 in all")
+    assert project.computed() == 2
+
+
+def test_a_task_that_fails_before_one_that_always_runs_is_not_recorded(project: Project) -> None:
+    project.dag(
+        tasks="""\
+    sensor = look()
+    tidy = BashOperator(task_id="tidy", bash_command="mkdir -p " + place(), trigger_rule="all_done")
+    sensor >> compute() >> tidy >> keep(sensor) >> show()
+"""
+    )
+    failed = project.run(broken="yes")
+    assert (failed.states["compute"], failed.states["tidy"], failed.states["keep"]) == ("failed", "success", "failed")
     assert "nothing is recorded for step 'totals': task 'compute' is failed" in failed.said
     assert project.records() == project.claims() == []
     assert ran(project.run())

@@ -157,6 +157,9 @@ class StepData:
         if isinstance(output, PipelineOutputAbstractDataset):
             output = output.pipeline_data
         if isinstance(output, OutputTabularDatasetConfig):
+            if registration is not None:
+                read_as = {"tabular": output.tabular, "operations": output.operations}
+                registration = registration.model_copy(update=read_as)
             output = output.source
         name = self._names.outputs[output.identity]
         generated = output.identity in self._names.generated
