@@ -41,7 +41,7 @@ class CompatModule(ModuleType):
 
     def __getattr__(self, name: str) -> Any:
         # ``__spec__`` and the like are asked for before the module is ready.
-        if name.startswith("__"):
+        if name.startswith("__") and name != "__version__":
             raise AttributeError(name)
         target = MODULES[self.__name__].get(name)
         if target is None:

@@ -48,12 +48,11 @@ class Run(RunChildren, RunSnapshots, RunWaiting, Reporting, PartOfV1):
     _key: str | None = None
 
     def __init__(self, experiment: Experiment, run_id: str, outputs: Any = None, **kwargs: Any) -> None:
-        from aml_provider.sdk.submission import find_run
-
-        workspace = experiment.workspace
-        backend = find_run(workspace.loaded, workspace.name, run_id)
-        step = next((step for step in backend.steps() if step.step_run_id == run_id), None)
-        self._set(experiment, backend, None if step is None else step.key)
+        found = Run.get(experiment.workspace, run_id)
+        vars(self).update(vars(found))
+        if type(self) is Run:
+            # A run is of the kind that its id says.
+            self.__class__ = type(found)
 
     def _set(
         self, experiment: Experiment, backend: RunBackend, key: str | None = None, child: str | None = None

@@ -63,6 +63,15 @@ def test_import_of_a_package_reaches_its_modules() -> None:
 
     assert azureml.core.runconfig.RunConfiguration
     assert azureml.core.VERSION.startswith("1.")
+    assert azureml.core.__version__ == azureml.core.VERSION
+
+
+def test_a_script_that_also_runs_outside_of_steps_asks_for_the_type_of_its_run() -> None:
+    from azureml.core.environment import CondaDependencies
+    from azureml.core.run import Run, _OfflineRun
+
+    assert type(Run.get_context()) is _OfflineRun
+    assert CondaDependencies().serialize_to_string()
 
 
 @pytest.mark.parametrize(

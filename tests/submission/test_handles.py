@@ -401,6 +401,21 @@ def test_an_unknown_keyword_is_named(notebook: Path) -> None:
     assert "unknown keyword 'dispaly_name' for start_logging" in done.stderr.splitlines()[-1]
 
 
+def test_a_handle_by_id_is_of_the_run_with_that_id(nightly: Path) -> None:
+    """Of a step's run or a child's, too, as ``Run.get`` gives it."""
+    code = """
+(run,) = experiment("nightly").get_runs()
+(step,) = run.get_steps()
+(fold,) = step.get_children()
+again = [Run(experiment("nightly"), known.id) for known in (run, step, fold)]
+known = lambda r: [r.id, r.name, r.type, r.get_details()["runId"], type(r).__name__, r.parent and r.parent.id]
+print(json.dumps([list(map(known, again)), list(map(known, (run, step, fold))), again[2].get_metrics()]))
+"""
+    again, before, metrics = later(nightly, code)
+    assert again == before
+    assert metrics == {"accuracy": 0.75}
+
+
 def test_logging_does_not_wait_for_mlflow(tmp_path: Path) -> None:
     """A tracking server that is down is said once, at the end; everything is in the run's folder."""
     folder = project(tmp_path)

@@ -7,7 +7,7 @@ from typing import Any
 from aml_runtime.run import Run  # type: ignore[import-not-found]
 from aml_runtime.unavailable import placeholder  # type: ignore[import-not-found]
 
-VERSION = __version__ = "1.62.0"
+VERSION = __version__ = "1.61.0"
 """The release of the SDK whose behaviour is kept; scripts print it."""
 
 __all__ = [
