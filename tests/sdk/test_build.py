@@ -5,6 +5,8 @@ from __future__ import annotations
 from itertools import pairwise
 from pathlib import Path
 
+import pytest
+
 from aml_provider.sdk.compute import AmlCompute, ComputeTarget
 from aml_provider.sdk.conda import CondaDependencies
 from aml_provider.sdk.data_reference import DataReference
@@ -18,6 +20,7 @@ from aml_provider.sdk.ports import InputPortBinding, OutputPortBinding, Pipeline
 from aml_provider.sdk.runconfig import RunConfiguration
 from aml_provider.sdk.steps.base import StepSequence
 from aml_provider.sdk.steps.command import CommandStep
+from aml_provider.spec.errors import NotSupportedError
 from aml_provider.spec.models import (
     Command,
     Concat,
@@ -334,6 +337,20 @@ def test_the_environment_without_azures_own_packages(project, step, build) -> No
     assert made.python.pip_packages == ("lightgbm", "shap==0.4", "pandas")
     assert made.python.pip_options == ("--extra-index-url https://example.org/simple",)
     assert (made.python.conda_packages, made.python.conda_channels) == (("numpy",), ("conda-forge",))
+
+
+def test_arguments_for_docker_are_refused_and_the_runs_own_memory_wins(step, build) -> None:
+    config = RunConfiguration()
+    config.environment.docker.shm_size = "256m"
+    config.docker.shm_size = "512m"
+    made = build(step("prep", runconfig=config)).steps[0].environment
+    assert made is not None
+    assert made.shm_size == "512m"
+    for section in (config.docker, config.environment.docker):
+        section.arguments = ["-e", "A=1"]
+        with pytest.raises(NotSupportedError, match=r"Step 'prep'.*'-e', 'A=1'.*environment_variables"):
+            build(step("prep", runconfig=config))
+        section.arguments = []
 
 
 def test_asking_for_azures_mlflow_plugin_asks_for_mlflow(step, build) -> None:

@@ -35,9 +35,16 @@ def environment_spec(step: str, config: RunConfiguration | None, source: Pipelin
         raise PipelineError(
             f"Step {step!r}: the run configuration's environment is {environment!r}, not an Environment."
         )
+    if flags := [*environment.docker.arguments, *(config.docker.arguments if config.docker is not None else ())]:
+        raise NotSupportedError(
+            f"Step {step!r}: arguments of `docker run`, {flags!r}, are not passed on. Leave them out: variables are "
+            "the Environment's environment_variables, shared memory is shm_size, the network is set on the compute "
+            "target in the workspace file, and data comes by inputs."
+        )
     image = environment.docker.base_image
     shm_size = environment.docker.shm_size
-    if shm_size is None and config.docker is not None and config.docker.shm_size != _DEFAULT_SHM_SIZE:
+    # The run's own setting wins, like everything that v1 has put into docker_runtime_config since.
+    if config.docker is not None and config.docker.shm_size != _DEFAULT_SHM_SIZE:
         shm_size = config.docker.shm_size
     made = EnvironmentSpec(
         name=environment.name,
