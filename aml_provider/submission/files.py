@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from aml_provider.sdk import plain
 from aml_provider.spec.errors import AmlError, PipelineError
@@ -19,6 +20,12 @@ from aml_provider.spec.errors import AmlError, PipelineError
 CELL = ", code cell "
 # IPython's own lines: magics, shell escapes, help. They are no part of the pipeline.
 _MAGIC = re.compile(r"^\s*(%|!|\?)|\?\s*$")
+
+
+# Magics of whole cells that are Python all the same.
+_AROUND_PYTHON = ("time", "capture", "prun", "timeit")
+# A variable in the path of %%writefile.
+_VARIABLE = re.compile(r"\$(\w+)|\{(\w+)\}")
 
 
 class PipelineFileError(PipelineError):
@@ -114,14 +121,40 @@ def notebook_cells(path: Path) -> list[str]:
         raise PipelineError(
             f"{path} is not a Jupyter notebook of format 4: it has no list of cells. Save it again in Jupyter."
         ) from None
-    return [_without_magics(s) for s in sources]
+    return [_without_magics(s, n) for n, s in enumerate(sources, 1)]
 
 
-def _without_magics(source: str) -> str:
+def _without_magics(source: str, number: int) -> str:
+    """A cell as Python; the lines keep their places."""
     if source.lstrip().startswith("%%"):
-        return ""
+        first, _, rest = source.lstrip().partition("\n")
+        kind, _, target = first[2:].strip().partition(" ")
+        if kind in ("writefile", "file"):
+            return f"__import__({__name__!r}, fromlist=['write_cell']).write_cell({target!r}, {rest!r}, globals())"
+        if kind not in _AROUND_PYTHON:
+            print(f"code cell {number} is left out: it is not Python but %%{kind}", file=sys.stderr)
+            return ""
+        source = f"\n{rest}"
     # A line in an indented block leaves a statement behind, or the block might end up empty.
     return "\n".join(_indent(line) + "pass" if _MAGIC.search(line) else line for line in source.splitlines())
+
+
+def write_cell(target: str, text: str, names: dict[str, Any]) -> None:
+    """What IPython's ``%%writefile`` does: the cell becomes a file, by a path from the notebook's folder on.
+
+    :param target: ``-a`` to append, then the path; ``$name`` and ``{name}`` in it stand for the notebook's variables.
+    :raises PipelineError: it cannot be written.
+    """
+    append, path = target.startswith("-a "), target.removeprefix("-a ").strip().strip("\"'")
+    try:
+        told = _VARIABLE.sub(lambda found: str(names[found[1] or found[2]]), path)
+        file = Path(names["__file__"]).parent / Path(told).expanduser()
+        with file.open("a" if append else "w", encoding="utf-8") as opened:
+            opened.write(text if text.endswith("\n") else f"{text}\n")
+    except KeyError as e:
+        raise PipelineError(f"%%writefile {target}: the notebook has no variable {e.args[0]!r} yet") from None
+    except OSError as e:
+        raise PipelineError(f"%%writefile {target}: {e.filename} cannot be written ({e.strerror})") from None
 
 
 def _indent(line: str) -> str:

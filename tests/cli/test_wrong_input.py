@@ -122,6 +122,31 @@ def test_a_notebook_with_magics_is_a_pipeline_file(aml: Aml, project: Path) -> N
     assert [s["name"] for s in json.loads(said.out)[0]["steps"]] == ["train"]
 
 
+def test_a_notebook_writes_the_script_of_its_step_itself(aml: Aml, project: Path) -> None:
+    """As nearly all of Microsoft's do, into a folder that an earlier cell has made."""
+    head = "from azureml.pipeline.steps import PythonScriptStep\n" + pipeline(project, "").read_text()
+    cells = [
+        head + "\nimport os\nfolder = 'written'\nos.makedirs(folder, exist_ok=True)",
+        "%%writefile $folder/train.py\nprint('one')",
+        "%%writefile -a {folder}/train.py\nprint('two')\n",
+        "%%time\nmade = PythonScriptStep('train.py', name='train', source_directory=folder, compute_target='local')",
+        "%%bash\nls",
+        "submit(made)",
+    ]
+    notebook = {"cells": [{"cell_type": "code", "source": c} for c in cells], "nbformat": 4}
+    (project / "p.ipynb").write_text(json.dumps(notebook))
+    said = aml(project, "spec", "p.ipynb", "--json")
+    assert said.code == 0, said.err
+    assert said.err.strip() == "code cell 5 is left out: it is not Python but %%bash"
+    assert (project / "written" / "train.py").read_text() == "print('one')\nprint('two')\n"
+    notebook["cells"][1]["source"] = "%%writefile $fodler/train.py\nprint('one')"
+    (project / "p.ipynb").write_text(json.dumps(notebook))
+    said = aml(project, "spec", "p.ipynb", "--json")
+    assert said.code == 1
+    assert "the notebook has no variable 'fodler' yet" in said.err
+    assert said.is_plain()
+
+
 def test_an_error_in_a_notebook_names_the_cell(aml: Aml, project: Path) -> None:
     cells = [{"cell_type": "code", "source": s} for s in ("x = 1", "y = x / 0")]
     (project / "p.ipynb").write_text(json.dumps({"cells": cells}))
