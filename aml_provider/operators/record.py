@@ -54,15 +54,14 @@ class StepRecordOperator(DescribedTask, BaseOperator):
         :param number: the sensor's latest attempt that has decided; 0: none has.
         """
         tasks = sorted(self.upstream_task_ids - {self.recorded_for})
-        # What is before those may have failed, or still be at it, and they have run all the same: their trigger rules
-        # say that.
-        between = self._between() - {*tasks, self.recorded_for}
-        states = {task: self._states(ti, task) for task in (*tasks, *between, self.recorded_for)}
-        ended = {"success", "skipped"}
-        for task in sorted({*tasks, *between}, key=lambda task: ("failed" not in states[task], task)):
-            if bad := states[task] - ended:
-                state = next((s for s in ("failed", "upstream_failed") if s in bad), None) or min(map(str, bad))
-                raise AirflowFailException(f"nothing is recorded for step {self.step!r}: task {task!r} is {state}")
+        # By their trigger rules, the last ones may have run though others have failed or are still at it.
+        step = sorted({*tasks, *self._between()})
+        states = {task: self._states(ti, task) for task in (*step, self.recorded_for)}
+        bad = {(str(state), task) for task in step for state in states[task] - {"success", "skipped"}}
+        if bad:
+            # What has failed is the cause of the rest.
+            state, task = min(bad, key=lambda one: (one[0] != "failed", one))
+            raise AirflowFailException(f"nothing is recorded for step {self.step!r}: task {task!r} is {state}")
         for task in (self.recorded_for, *tasks):
             if "skipped" in states[task]:
                 raise AirflowSkipException(f"nothing is recorded for step {self.step!r}: task {task!r} is skipped")

@@ -20,8 +20,6 @@ from aml_provider.spec.errors import AmlError, PipelineError
 CELL = ", code cell "
 # IPython's own lines: magics, shell escapes, help. They are no part of the pipeline.
 _MAGIC = re.compile(r"^\s*(%|!|\?)|\?\s*$")
-
-
 # Magics of whole cells that are Python all the same.
 _AROUND_PYTHON = ("time", "capture", "prun", "timeit")
 # A variable in the path of %%writefile.
