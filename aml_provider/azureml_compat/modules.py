@@ -48,7 +48,8 @@ class CompatModule(ModuleType):
             full = f"{self.__name__}.{name}"
             if full in MODULES:
                 return importlib.import_module(full)
-            if name in NOT_BUILT.get(self.__name__, ()) or full in NOT_BUILT:
+            absent = name in NOT_BUILT.get(self.__name__, ()) or self.__name__ in NOT_BUILT_PACKAGES
+            if absent or full in NOT_BUILT:
                 self.__dict__[name] = stand_in(self.__name__, name)
                 return self.__dict__[name]
             raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")

@@ -185,5 +185,6 @@ MODULES: dict[str, dict[str, str]] = {
     "azureml.pipeline.steps.command_step": _COMMAND_STEP,
     "azureml.pipeline.steps.data_transfer_step": _TRANSFER_STEP,
     "azureml.pipeline.steps.python_script_step": _PYTHON_STEP,
+    "azureml.telemetry": _from("telemetry", "set_diagnostics_collection"),
     "azureml.widgets": _from("widgets", "RunDetails"),
 }

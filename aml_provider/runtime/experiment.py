@@ -16,7 +16,7 @@ class StepWorkspace:
         self.name: str = facts.get("name") or ""
         self.subscription_id: str = facts.get("subscription_id") or ""
         self.resource_group: str = facts.get("resource_group") or ""
-        self.location: str = facts.get("location") or ""
+        self.location: str = facts.get("location") or "local"
 
     def get_details(self) -> dict[str, str]:
         """Name and location, the part of v1's details that exists here."""

@@ -208,19 +208,19 @@ class Workspace(PartOfV1):
         return self.loaded.name
 
     @property
-    def subscription_id(self) -> str | None:
-        """Azure's id, as ``config.json`` or the workspace file has it."""
-        return self.loaded.file.subscription_id
+    def subscription_id(self) -> str:
+        """Azure's id, as ``config.json`` or the workspace file has it; else empty, since v1 always has a text."""
+        return self.loaded.file.subscription_id or ""
 
     @property
-    def resource_group(self) -> str | None:
+    def resource_group(self) -> str:
         """Azure's resource group, likewise."""
-        return self.loaded.file.resource_group
+        return self.loaded.file.resource_group or ""
 
     @property
-    def location(self) -> str | None:
-        """Azure's region, likewise."""
-        return self.loaded.file.location
+    def location(self) -> str:
+        """Azure's region, as the workspace file has it; else ``local``, which is where everything runs."""
+        return self.loaded.file.location or "local"
 
     @property
     def tags(self) -> dict[str, str]:

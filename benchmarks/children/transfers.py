@@ -47,21 +47,32 @@ def _airflow(told: dict[str, Any]) -> Any:
     from airflow.sdk import ObjectStoragePath
     from airflow.sdk.io import fs
 
-    # As the Amazon provider does it, which need not be installed here.
+    # As Amazon's and Microsoft's providers do it, which need not be installed here.
     fs._BUILTIN_SCHEME_TO_FS.setdefault("s3", _s3)
+    fs._BUILTIN_SCHEME_TO_FS.setdefault("abfs", _azure)
     ends = []
     for name in ("source", "destination"):
         url, conn_id = f"{told[name]['url']}/{told[name]['path']}", told[name]["conn_id"]
         place = ObjectStoragePath(url if "://" in url else f"file://{url}", conn_id=conn_id)
         place.fs  # noqa: B018 - opens it
         ends.append(place)
-    return lambda: ends[0].copy(ends[1], recursive=True)
+    # Between two stores, only what ends so is a folder to it.
+    end = (
+        ends[1] if "file" in (ends[0].protocol, ends[1].protocol) else ObjectStoragePath(f"{ends[1]}/", conn_id=conn_id)
+    )
+    return lambda: ends[0].copy(end, recursive=True)
 
 
 def _s3(conn_id: str | None, options: dict[str, Any]) -> Any:
     from s3fs import S3FileSystem
 
     return S3FileSystem(endpoint_url=os.environ["AWS_ENDPOINT_URL"])
+
+
+def _azure(conn_id: str | None, options: dict[str, Any]) -> Any:
+    from adlfs import AzureBlobFileSystem
+
+    return AzureBlobFileSystem(connection_string=os.environ["AZURE_STORAGE_CONNECTION_STRING"])
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from benchmarks.measure import Options
-from benchmarks.parts import chain, claims, hashing, logging, parsing, plan, scheduled, steps, transfer
+from benchmarks.parts import between, chain, claims, hashing, logging, parsing, plan, scheduled, steps, transfer
 from benchmarks.table import Row
 
 #: A part measures in the folder that it is given, and yields a row as soon as it has one.
@@ -22,4 +22,5 @@ PARTS: Mapping[str, Callable[[Path, Options], Iterator[Row]]] = {
     "airflow": scheduled.rows,
     "transfer": transfer.rows,
     "transfer-s3": transfer.far_rows,
+    "transfer-between": between.rows,
 }

@@ -66,8 +66,8 @@ def _near(folder: Path, options: Options) -> Iterator[Row]:
         sides.keeps = shape == "many"
         results = alternate(options.runs, measured)
         shutil.rmtree(folder / "to", ignore_errors=True)
-        yield _row(f"transfer: cp -r over ours, {what}", results, "cp", goals[0])
-        yield _row(f"transfer: ObjectStoragePath.copy over ours, {what}", results, "airflow", goals[1])
+        yield row(f"transfer: cp -r over ours, {what}", results, "cp", goals[0])
+        yield row(f"transfer: ObjectStoragePath.copy over ours, {what}", results, "airflow", goals[1])
         shutil.rmtree(folder / "from" / shape)
 
 
@@ -95,12 +95,12 @@ def _far(sides: _Sides, options: Options) -> Iterator[Row]:
                     measured[name] = lambda name=name, source=source, end=end: sides.peer(name, source, end)
             results = alternate(options.runs, measured)
             title = f"over ours, {way}, {what}"
-            yield _row(f"transfer: ObjectStoragePath.copy {title}", results, "airflow", goal)
+            yield row(f"transfer: ObjectStoragePath.copy {title}", results, "airflow", goal)
             for name in ("aws", "rclone"):
                 if name in skipped:
                     yield Row(f"transfer: {name} {title}", None, "x", None, skipped[name])
                 else:
-                    yield _row(f"transfer: {name} {title}", results, name, None)
+                    yield row(f"transfer: {name} {title}", results, name, None)
 
 
 # --- the sides ------------------------------------------------------------------------------------------------------
@@ -185,7 +185,11 @@ def _url(place: dict[str, Any]) -> str:
     return f"{place['url']}/{place['path']}"
 
 
-def _row(title: str, results: dict[str, list[dict[str, Any]]], side: str, goal: float | None) -> Row:
+def row(title: str, results: dict[str, list[dict[str, Any]]], side: str, goal: float | None) -> Row:
+    """The line for one side beside ours.
+
+    :param results: of children or programs, by side.
+    """
     theirs, ours = middle(results[side], "seconds"), middle(results["ours"], "seconds")
     detail = (
         f"{side} {theirs:.2f} s, ours {ours:.2f} s; processor time {middle(results[side], 'cpu'):.2f} s and "

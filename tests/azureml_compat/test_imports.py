@@ -102,6 +102,14 @@ def test_using_a_name_that_is_not_built_gets_a_sentence() -> None:
     assert not isinstance(3, Schedule)
 
 
+def test_notebooks_that_opt_in_to_diagnostics_go_on() -> None:
+    from azureml.telemetry import get_telemetry_log_handler, set_diagnostics_collection
+
+    assert set_diagnostics_collection(send_diagnostics=True) is None
+    with pytest.raises(NotSupportedError, match=r"azureml\.telemetry\.get_telemetry_log_handler is not available"):
+        get_telemetry_log_handler()
+
+
 def test_an_unknown_name_is_pythons_own_error() -> None:
     with pytest.raises(ImportError, match="cannot import name 'Wrkspace'"):
         exec("from azureml.core import Wrkspace", {})

@@ -25,6 +25,15 @@ def test_with_no_file_the_embedded_default_answers(tmp_path: Path, monkeypatch: 
         AmlCompute(ws, "cpu-cluster")
 
 
+def test_what_notebooks_print_of_a_workspace_is_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    ws = Workspace.from_config()
+    assert "Azure region: " + ws.location == "Azure region: local"
+    assert ws.subscription_id + ws.resource_group == ""
+    ws.write_config()
+    assert Workspace.from_config().subscription_id == ""
+
+
 @pytest.mark.parametrize("folder", ["", ".azureml", "aml_config"])
 def test_a_config_json_picks_the_name(project: Path, folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
     (project / folder).mkdir(exist_ok=True)
