@@ -32,6 +32,7 @@ class Sender:
         self._new = threading.Event()
         self._thread: threading.Thread | None = None
         self._said: str | None = None
+        self._cut_off = False
         self._sending = threading.Lock()
 
     @classmethod
@@ -83,6 +84,10 @@ class Sender:
             return
 
     def _failed(self, message: str) -> None:
+        if not threading.main_thread().is_alive():
+            # The process ends meanwhile, which lets MLflow start no threads; what is done at its end comes next.
+            self._cut_off = True
+            return
         if message != self._said:
             _log.warning("%s", message)
         self._said = message
@@ -90,13 +95,14 @@ class Sender:
     def _at_exit(self) -> None:
         """Send what is left, in a process of its own: MLflow needs threads, which a process that ends cannot start."""
         with self._sending:
-            if not self._new.is_set():
+            if not self._new.is_set() and not self._cut_off:
                 return
-        command = [sys.executable, "-m", __name__, str(self._run_folder), self._tracking_uri]
-        try:
-            subprocess.run(command, stdin=subprocess.DEVNULL, timeout=_AT_EXIT_SECONDS, check=False)
-        except (subprocess.TimeoutExpired, OSError) as error:
-            _log.warning("MLflow was not told everything about %s: %s", self._run_folder, error)
+            self._new.clear()
+            command = [sys.executable, "-m", __name__, str(self._run_folder), self._tracking_uri]
+            try:
+                subprocess.run(command, stdin=subprocess.DEVNULL, timeout=_AT_EXIT_SECONDS, check=False)
+            except (subprocess.TimeoutExpired, OSError) as error:
+                _log.warning("MLflow was not told everything about %s: %s", self._run_folder, error)
 
 
 if __name__ == "__main__":

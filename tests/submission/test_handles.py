@@ -390,6 +390,23 @@ print(json.dumps([
     assert compared[shown["id"]]["metric none"] == "NaN"
 
 
+def test_a_program_that_ends_while_it_tells_mlflow_tells_it_everything(tmp_path: Path) -> None:
+    folder = project(tmp_path)
+    code = """
+import sys, time
+from azureml.core import Experiment, Workspace
+
+run = Experiment(Workspace.from_config(), "short").start_logging(display_name="short")
+run.log("loss", 0.25)
+# It begins when the run's first reports are sent, and takes its time.
+while "mlflow" not in sys.modules:
+    time.sleep(0.001)
+"""
+    done = python(folder, code)
+    assert done.stderr == ""
+    assert tracked(folder, "short")["short"].data.metrics == {"loss": 0.25}
+
+
 def test_an_unknown_keyword_is_named(notebook: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", INTERACTIVE.replace("display_name", "dispaly_name")],
