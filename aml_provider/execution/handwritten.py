@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import glob
+import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -31,6 +33,10 @@ from aml_provider.workspace.resolved import LoadedWorkspace
 #: The index's word for the type of such a step.
 TASK_TYPE = "AirflowTask"
 _SCALARS = (str, int, float, bool, type(None))
+# What stands for {run-id} and {output-name}, and what a person may write for them.
+_RUN_ID, _OUTPUT_NAME = "{run-id}", "{output-name}"
+_NEARLY = re.compile(r"\{\s*(run|output)[-_ ]?(id|name)\s*\}", re.IGNORECASE)
+_MAPPINGS = {"parameters": "values", "inputs": "places", "outputs": "places"}
 
 
 class DescribedTask:
@@ -69,6 +75,24 @@ class DescribedTask:
     workspace: str | None
     dag: Any
 
+    def check_types(self) -> None:
+        """Refuse what no template could make right.
+
+        :raises PipelineError: an argument is not of its type.
+        """
+        for name, values in _MAPPINGS.items():
+            value = getattr(self, name)
+            if not isinstance(value, Mapping) and not _is_template(value):
+                raise PipelineError(
+                    f"step {self.step!r}: {name}={value!r} is no mapping; give names and their {values}, like "
+                    f"{name}={{'name': ...}}"
+                )
+        for name in ("step", "code", "image", "compute_target", "version", "workspace"):
+            value = getattr(self, name)
+            kinds = (str, os.PathLike) if name in ("code", "workspace") else str
+            if not (isinstance(value, kinds) or (value is None and name != "step") or _is_template(value)):
+                raise PipelineError(f"step {self.step!r}: {name}={value!r} is no text; write {name}={str(value)!r}")
+
     def step_run(self, sensor: str, dag_id: str, run_id: str) -> StepRun:
         """The task as a step run.
 
@@ -76,6 +100,7 @@ class DescribedTask:
         :raises PipelineError: a place or a value is not of the described form, or the workspace does not have it.
         :raises WorkspaceFileError: the workspace file is of no use.
         """
+        self.check_types()
         for name, value in self.parameters.items():
             _check_value(self.step, name, value)
         folder = Path(self.dag.fileloc).parent
@@ -87,7 +112,7 @@ class DescribedTask:
             type=TASK_TYPE,
             # Its name is all that is known of what it does: two programs may have one folder.
             action=Command(words=(Text(value=self.step),)),
-            source_directory=self.code,
+            source_directory=None if self.code is None else str(self.code),
             parameters={name: ParameterRef(name=name) for name in self.parameters},
             inputs=tuple(
                 StepInput(name=n, source=DatastoreSource(location=_place(self.step, n, p, workspace)))
@@ -107,6 +132,11 @@ class DescribedTask:
         binding = PipelineBinding(spec, folder, workspace)
         binding.compute_of(step)
         return StepRun(binding, step, dag_id, run_id, dict(self.parameters), lambda _: {})
+
+
+def _is_template(value: Any) -> bool:
+    """Whether it is known only when the task runs: Airflow renders text, and results of other tasks."""
+    return (isinstance(value, str) and "{{" in value) or hasattr(value, "resolve")
 
 
 def _including(workspace: LoadedWorkspace, step: str, include: Sequence[str]) -> LoadedWorkspace:
@@ -153,4 +183,8 @@ def _place(step: str, name: str, text: object, workspace: LoadedWorkspace) -> Da
 
 def _output(step: str, name: str, text: object, workspace: LoadedWorkspace) -> StepOutput:
     place = _place(step, name, text, workspace)
+    for word in _NEARLY.finditer(place.path):
+        right = _RUN_ID if word[1].lower() == "run" else _OUTPUT_NAME
+        if word[0] != right:
+            raise PipelineError(f"step {step!r}, {name!r}: {word[0]} in {text!r} stands for nothing; write {right}")
     return StepOutput(name=name, datastore=place.datastore, destination=place.path)

@@ -81,6 +81,9 @@ class StepReuseSensor(DescribedTask, BaseSensorOperator):
         self._skip = False
         self._observer: Observer | None = None
         self._stale: Claim | None = None
+        self.check_types()
+        if isinstance(lease_seconds, bool) or not isinstance(lease_seconds, (int, float)) or lease_seconds <= 0:
+            raise ValueError(f"{self.task_id}: lease_seconds={lease_seconds!r} is no number of seconds above 0")
 
     def execute(self, context: Context) -> Any:
         """Look for the result, wait for it, or claim it.

@@ -433,6 +433,10 @@ def test_a_recording_task_with_nothing_before_it_says_where_it_belongs(project: 
             "step 'totals', 'table': path '../totals' in datastore 'workspaceblobstore' leads out of the datastore",
         ),
         (
+            "outputs={'table': 'workspaceblobstore:{run_id}'}",
+            "step 'totals', 'table': {run_id} in 'workspaceblobstore:{run_id}' stands for nothing; write {run-id}",
+        ),
+        (
             "parameters={'since': {'day': Path('/')}}",
             "step 'totals', parameter 'since': PosixPath('/') of type PosixPath has no content that could be compared;",
         ),
@@ -476,6 +480,27 @@ def test_data_that_is_not_there_yet_is_no_reason_to_fail(project: Project) -> No
 def test_a_sensor_that_would_ask_again_and_again_in_new_processes_is_refused() -> None:
     with pytest.raises(ValueError, match="look: mode='reschedule' cannot tell .* use deferrable=True"):
         StepReuseSensor(task_id="look", step="totals", outputs={}, mode="reschedule")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ({"outputs": ["table"]}, r"step 'totals': outputs=\['table'\] is no mapping; give names and their places"),
+        ({"outputs": {}, "parameters": "EUR"}, "step 'totals': parameters='EUR' is no mapping; give names and their v"),
+        ({"outputs": {}, "version": 3}, "step 'totals': version=3 is no text; write version='3'"),
+        ({"outputs": {}, "step": None}, "step None: step=None is no text"),
+        ({"outputs": {}, "lease_seconds": "10"}, "look: lease_seconds='10' is no number of seconds above 0"),
+        ({"outputs": {}, "lease_seconds": 0}, "look: lease_seconds=0 is no number of seconds above 0"),
+    ],
+)
+def test_an_argument_of_a_wrong_type_is_said_when_the_dag_is_read(arguments: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        StepReuseSensor(**{"task_id": "look", "step": "totals", **arguments})
+
+
+def test_what_a_template_gives_is_taken_when_the_task_runs(project: Project) -> None:
+    project.dag("code=HERE / 'code', version='{{ params.unit }}'")
+    assert ran(project.run())
 
 
 def test_a_mapped_sensor_is_refused(project: Project) -> None:

@@ -13,6 +13,8 @@ from .tables_reading import Table
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
+#: PostgreSQL cuts off what is more of a name, in silence: two long names may mean one table.
+_NAME_BYTES = 63
 #: What tables are called that are not whole yet; behind it are a hash of the table they are for, and chance.
 PART = "aml_part_"
 
@@ -47,10 +49,11 @@ class Target:
 def target_of(connection: Connection, table: Table) -> Target:
     """The table, for this transfer alone where the database can see to that.
 
-    :raises TransferError: it is a view, or another transfer into it is running.
+    :raises TransferError: it is a view, another transfer into it is running, or its name is too long.
     """
     import sqlalchemy as sa
 
+    _check_length(connection, "table", table.name)
     _alone(connection, table)
     inspector = sa.inspect(connection)
     columns = None
@@ -67,14 +70,29 @@ def target_of(connection: Connection, table: Table) -> Target:
     return target
 
 
+def _check_length(connection: Connection, what: str, name: str) -> None:
+    count = len(name.encode())
+    if connection.dialect.name == "postgresql" and count > _NAME_BYTES:
+        raise TransferError(
+            f"the name of {what} {name!r} has {count} bytes, and PostgreSQL keeps {_NAME_BYTES} of a name; give a "
+            "shorter one."
+        )
+
+
 def part_of(table: Table) -> Table:
     """The name under which a new table is made."""
     return Table(_prefix(table) + uuid.uuid4().hex[:8], table.schema)
 
 
 def make(target: Target, part: Table, columns: dict[str, Any]) -> None:
-    """Make a table with these columns."""
+    """Make a table with these columns.
+
+    :raises TransferError: a column's name is too long.
+    """
     import sqlalchemy as sa
+
+    for name in columns:
+        _check_length(target.connection, "column", name)
 
     made = sa.Table(part.name, sa.MetaData(), *(sa.Column(n, t) for n, t in columns.items()), schema=part.schema)
     made.create(target.connection)

@@ -254,7 +254,11 @@ def test_wrong_input_is_one_sentence_without_the_password(warehouse: Warehouse, 
     (files / "a.txt").write_text("x")
     (files / "a.csv").write_text("a,b\n1,2\n3\n")
     (files / "a.parquet").write_text("no")
+    (files / "b.csv").write_text("a\n1\n")
+    (files / "long.csv").write_text(f"{'ö' * 32}\n1\n")
     said = {
+        f"the name of table '{'t' * 64}' has 64 bytes": (here(files, "b.csv"), warehouse.place("t" * 64)),
+        f"the name of column '{'ö' * 32}' has 64 bytes": (here(files, "long.csv"), warehouse.place("new")),
         "there is no table 'MYSCHEMA.nowhere'": (warehouse.place("nowhere"), here(files, "x.csv")),
         "syntax error at or near": (warehouse.place(query="SELEC 1"), here(files, "x.csv")),
         "give a file that ends in .csv or .parquet": (warehouse.place(query="SELECT 1"), here(files, "x")),
