@@ -11,6 +11,7 @@ from airflow.sdk.bases.sensor import BaseSensorOperator
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, DownstreamTasksSkipped
 
 from aml_provider.execution.handwritten import DescribedTask
+from aml_provider.runs.binding import step_run_id
 from aml_provider.spec.errors import AmlError
 
 if TYPE_CHECKING:
@@ -130,9 +131,23 @@ class StepReuseSensor(DescribedTask, BaseSensorOperator):
             for line in more:
                 self.log.info("%s:   %s", self.step, line)
             return True
+        self._check_owner(outcome, run)
         self.log.info("Run %s is computing the same; waiting for its result", outcome.pipeline_run_id or "of another")
         self._wait(outcome, run)
         return False
+
+    def _check_owner(self, claim: Claim, run: StepRun) -> None:
+        """Refuse to wait for a result that this run cannot have before the wait is over."""
+        before = self.get_flat_relative_ids(upstream=True)
+        tasks = self.dag.task_dict
+        recorded = {getattr(tasks[task], "recorded_for", None) for task in before}
+        for task in before - recorded:
+            if claim.owner == step_run_id(run.dag_id, run.run_id, task):
+                raise AirflowFailException(
+                    f"step {self.step!r}: sensor {task!r}, which is before {self.task_id!r} in this run, has the same "
+                    f"description, and its result is recorded later; put {self.task_id!r} behind the recording task of "
+                    f"{task!r}, or describe what differs"
+                )
 
     def _wait(self, claim: Claim, run: StepRun) -> None:
         from aml_provider.reuse.claims import Claims, Observer

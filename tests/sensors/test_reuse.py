@@ -538,6 +538,22 @@ def test_a_task_that_is_cleared_after_its_code_has_changed_replaces_nothing(proj
     assert project.run().xcoms["show"] == "42 EUR"
 
 
+def test_a_sensor_that_would_wait_for_its_own_run_is_refused(project: Project) -> None:
+    project.dag(tasks="    first, second = look(), look('again')\n    first >> second >> compute() >> keep(first)\n")
+    ended = project.run()
+    assert (ended.states["look"], ended.states["again"]) == ("success", "failed")
+    assert "sensor 'look', which is before 'again' in this run, has the same description" in ended.said
+    # Behind the record it is reused.
+    project.dag(
+        tasks="""\
+    first, second = look(), look('again')
+    first >> compute() >> keep(first) >> second >> compute('other', 'again') >> keep(second, 'keep_other')
+"""
+    )
+    ended = project.run()
+    assert (ended.states["compute"], ended.states["other"]) == ("success", "skipped")
+
+
 # --- two at once ----------------------------------------------------------------------------------------------------
 
 
