@@ -16,11 +16,12 @@ from aml_provider.reuse.errors import UnknownIngredientError
 from aml_provider.runs import sources
 from aml_provider.runs.binding import StepRun
 from aml_provider.spec.errors import AmlError
-from aml_provider.spec.models import DataLocation, DatasetSource, StepInput, StepOutputSource, StoredOutput
+from aml_provider.spec.models import DataLocation, DatasetSource, StepInput, StepOutput, StepOutputSource, StoredOutput
 from aml_provider.spec.tables import SqlQuery
 from aml_provider.storage.digest_cache import DigestCache
 from aml_provider.storage.digests import Content
 from aml_provider.storage.gathering import NothingAtPlaceError, is_single, units
+from aml_provider.storage.sql import dialect_of
 from aml_provider.workspace.resolved import LoadedWorkspace
 
 _log = logging.getLogger(__name__)
@@ -66,9 +67,13 @@ class Contents:
                 continue
             self._seen.update(zip(((datastore, path) for path in unseen), found, strict=True))
 
+    def is_table(self, place: DataLocation | StepOutput) -> bool:
+        """Whether a place is in a database, where nobody looks at what is there."""
+        return dialect_of(self.store.workspace.datastore(place.datastore)) is not None
+
     def stored(self, place: DataLocation) -> StoredOutput:
-        """An output at ``place`` with its identity."""
-        content = self.at(place.datastore, place.path)
+        """An output at ``place`` with its identity, which a table has not."""
+        content = None if self.is_table(place) else self.at(place.datastore, place.path)
         if content is None:
             return StoredOutput(datastore=place.datastore, path=place.path)
         return StoredOutput(
@@ -129,6 +134,11 @@ class Contents:
             ) from None
 
     def _single(self, run: StepRun, source: StepInput, place: DataLocation) -> list[Any]:
+        if self.is_table(place):
+            raise UnknownIngredientError(
+                f"input {source.name!r} is table {place.path!r} of datastore {place.datastore!r}, whose rows nobody "
+                "compares; a query, by sql_query=, is compared by its answer"
+            )
         content = self.at(place.datastore, place.path)
         if content is None:
             raise UnknownIngredientError(

@@ -147,6 +147,12 @@ class Fingerprinter:
         :raises UnknownIngredientError: nobody can tell.
         """
         if isinstance(step.action, Transfer):
+            for output in step.outputs:
+                if self._contents.is_table(output):
+                    raise UnknownIngredientError(
+                        f"output {output.name!r} is a table of datastore {output.datastore!r}, whose rows nobody "
+                        "compares"
+                    )
             # Bytes arrive as they are, whatever machine moves them.
             return _NOWHERE
         where = (step.compute_target, id(step.environment))

@@ -119,6 +119,46 @@ def test_steps_read_what_was_planned_and_are_reused_while_the_answer_is_the_same
     assert verdict() == "run"
 
 
+TABLES = """
+from azureml.core import Datastore, Experiment, Workspace
+from azureml.data.data_reference import DataReference
+from azureml.data.sql_data_reference import SqlDataReference
+from azureml.pipeline.core import Pipeline, StepSequence
+from azureml.pipeline.steps import DataTransferStep, PythonScriptStep
+
+ws = Workspace.from_config()
+warehouse, raw = Datastore.get(ws, "warehouse"), Datastore.get(ws, "raw")
+table = lambda name: SqlDataReference(warehouse, name, sql_table=name)
+file = lambda name, path: DataReference(raw, name, path)
+moves = [
+    DataTransferStep("load", file("new", "new.csv"), table("loaded"), "local"),
+    DataTransferStep("copy", table("sales"), table("copied"), "local"),
+    DataTransferStep("save", table("sales"), file("saved", "saved.csv"), "local", destination_reference_type="file"),
+]
+after = PythonScriptStep("after.py", name="after", source_directory="src", compute_target="local")
+Experiment(ws, "e").submit(Pipeline(ws, [StepSequence([moves, after])])).wait_for_completion()
+"""
+
+
+@pytest.mark.airflow
+def test_tables_are_filled_by_steps(warehouse: Any, database: sqlite3.Connection, tmp_path: Path) -> None:
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src/after.py").write_text("print('AFTER')")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/new.csv").write_text("id,city\n1,Oslo\n2,Bergen\n")
+    (tmp_path / "pipeline.py").write_text(TABLES)
+    for _ in range(2):
+        done = subprocess.run([AML, "run", "pipeline.py"], capture_output=True, text=True, cwd=tmp_path)
+        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+        assert database.execute("SELECT city FROM loaded").fetchall() == [("Oslo",), ("Bergen",)]
+        assert database.execute("SELECT count(*) FROM copied").fetchone() == (3,)
+        assert (tmp_path / "data/saved.csv").read_text().startswith('"id","name","price"\n1,"a",')
+        database.execute("DELETE FROM loaded")
+    done = subprocess.run([AML, "plan", "pipeline.py"], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("table") >= 3, done.stdout
+
+
 def _escaped(text: str) -> str:
     import re
 
