@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from aml_provider.execution.templates import is_template
 from aml_provider.runs.binding import PipelineBinding, StepRun
 from aml_provider.spec.errors import PipelineError
 from aml_provider.spec.models import (
@@ -82,7 +83,7 @@ class DescribedTask:
         """
         for name, values in _MAPPINGS.items():
             value = getattr(self, name)
-            if not isinstance(value, Mapping) and not _is_template(value):
+            if not isinstance(value, Mapping) and not is_template(value):
                 raise PipelineError(
                     f"step {self.step!r}: {name}={value!r} is no mapping; give names and their {values}, like "
                     f"{name}={{'name': ...}}"
@@ -90,7 +91,7 @@ class DescribedTask:
         for name in ("step", "code", "image", "compute_target", "version", "workspace"):
             value = getattr(self, name)
             kinds = (str, os.PathLike) if name in ("code", "workspace") else str
-            if not (isinstance(value, kinds) or (value is None and name != "step") or _is_template(value)):
+            if not (isinstance(value, kinds) or (value is None and name != "step") or is_template(value)):
                 raise PipelineError(f"step {self.step!r}: {name}={value!r} is no text; write {name}={str(value)!r}")
 
     def step_run(self, sensor: str, dag_id: str, run_id: str) -> StepRun:
@@ -132,11 +133,6 @@ class DescribedTask:
         binding = PipelineBinding(spec, folder, workspace)
         binding.compute_of(step)
         return StepRun(binding, step, dag_id, run_id, dict(self.parameters), lambda _: {})
-
-
-def _is_template(value: Any) -> bool:
-    """Whether it is known only when the task runs: Airflow renders text, and results of other tasks."""
-    return (isinstance(value, str) and "{{" in value) or hasattr(value, "resolve")
 
 
 def _including(workspace: LoadedWorkspace, step: str, include: Sequence[str]) -> LoadedWorkspace:

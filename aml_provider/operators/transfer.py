@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
+from aml_provider.execution.templates import is_template
 from aml_provider.operators.stopping import Stoppable, Stopped
 from aml_provider.spec.errors import AmlError, PipelineError
 from aml_provider.storage.transfer.options import Options, Overwrite, PlaceType, Verify
@@ -82,12 +83,18 @@ class DataTransferOperator(Stoppable, BaseOperator):
         self.memory = memory
         self.workspace = workspace
         # What no template changes is checked where the author sees it.
-        self._options()
+        self._options(*(() if is_template(value) else value for value in (include, exclude)))
 
     def _options(self, include: Sequence[str] = (), exclude: Sequence[str] = ()) -> Options:
         name = f"Task {self.task_id!r}"
         if isinstance(self.workers, bool) or not isinstance(self.workers, int) or self.workers < 1:
             raise PipelineError(f"{name}: workers is {self.workers!r}; give a number of at least 1.")
+        if not isinstance(self.mirror, bool):
+            raise PipelineError(f"{name}: mirror is {self.mirror!r}; give True or False.")
+        for parameter in ("query", "workspace"):
+            value = getattr(self, parameter)
+            if value is not None and not isinstance(value, (str, Path)) and not is_template(value):
+                raise PipelineError(f"{name}: {parameter} is {value!r}, which is no text.")
         try:
             memory = memory_bytes(str(self.memory))
         except ValueError as error:
@@ -97,7 +104,7 @@ class DataTransferOperator(Stoppable, BaseOperator):
             exclude=_patterns(name, "exclude", exclude),
             overwrite=_word(name, "overwrite", self.overwrite, Overwrite),
             verify=_word(name, "verify", self.verify, Verify),
-            mirror=bool(self.mirror),
+            mirror=self.mirror,
             workers=self.workers,
             memory=memory,
             source_type=_type(name, "source_type", self.source_type),
@@ -140,6 +147,10 @@ def _type(name: str, parameter: str, value: str | None) -> PlaceType | None:
 
 
 def _patterns(name: str, parameter: str, value: Any) -> tuple[str, ...]:
-    if isinstance(value, str) or not all(isinstance(pattern, str) for pattern in value):
+    if (
+        isinstance(value, str)
+        or not isinstance(value, Iterable)
+        or not all(isinstance(pattern, str) for pattern in value)
+    ):
         raise PipelineError(f"{name}: {parameter} is {value!r}; give a list of patterns as in .gitignore.")
     return tuple(value)

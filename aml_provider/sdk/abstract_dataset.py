@@ -203,7 +203,7 @@ class AbstractDataset(PartOfV1, Verbs):
         """Register under a name; done for good only when the file runs as a program.
 
         The version keeps the identity of every file, so that it can be said later when the data has changed. The same
-        dataset with the same data under the same name is not a new version.
+        dataset with the same data, description and tags under the same name is not a new version.
 
         :raises UserErrorException: the name is taken by another dataset and ``create_new_version`` is false.
         """
@@ -211,9 +211,9 @@ class AbstractDataset(PartOfV1, Verbs):
 
         version = registered_version(self, workspace, name, description, tags, create_new_version)
         other = copy.copy(self)
-        other._source = self._source.model_copy(update={"name": name, "version": version, "derived": False})
+        other._source = self._source.model_copy(update={"name": name, "version": version.number, "derived": False})
         other.workspace = workspace
-        other._description, other._tags = description, dict(tags or {})
+        other._description, other._tags = version.description, version.tags
         return other
 
     def update(self: DatasetT, description: str | None = None, tags: dict[str, str] | None = None) -> DatasetT:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +63,11 @@ def _validated(path: Any, what: str, validate: bool) -> tuple[Any, list[DataLoca
     return workspace, locations
 
 
+def _matches(file: Path, folder: Path, pattern: str) -> bool:
+    # v1 compares the whole path, and its documentation speaks of patterns like those of `glob`.
+    return any(fnmatch(path.as_posix(), pattern) for path in (file.absolute(), file.relative_to(folder)))
+
+
 class FileDatasetFactory:
     """Makes file datasets."""
 
@@ -87,7 +94,7 @@ class FileDatasetFactory:
         """Copy a folder to a datastore and make a dataset of it; the copy is made only by a program.
 
         :param target: ``(datastore, 'path')`` or a ``DataPath``.
-        :param pattern: only files whose path below ``src_dir`` matches are copied.
+        :param pattern: only files whose path matches are copied; as in v1, ``*`` stands for folders, too.
         """
         from aml_provider.sdk.file_dataset import FileDataset
 
@@ -97,7 +104,12 @@ class FileDatasetFactory:
             if pattern is None:
                 stores[0].store.upload(folder, locations[0].path, overwrite, show_progress)
             else:
-                files = sorted(f for f in folder.glob(pattern) if f.is_file())
+                files = sorted(f for f in folder.rglob("*") if f.is_file() and _matches(f, folder, pattern))
+                if not files:
+                    print(
+                        f"Dataset.File.upload_directory: no file in {folder} matches {pattern!r}; nothing is uploaded.",
+                        file=sys.stderr,
+                    )
                 stores[0].store.upload_files(files, folder, locations[0].path, overwrite, show_progress)
         return FileDataset.of(workspace, locations)
 

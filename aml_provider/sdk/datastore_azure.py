@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aml_provider.sdk.data_reference import DataReference
 from aml_provider.sdk.datastore_base import AbstractDatastore
+from aml_provider.sdk.exceptions import UserErrorException
 from aml_provider.sdk.identity import clean_path
 from aml_provider.sdk.life import is_program
 from aml_provider.sdk.source import calling_source, find_file
@@ -94,7 +96,12 @@ class AbstractAzureStorageDatastore(AbstractDatastore):
 
         :param relative_root: the files' paths in the datastore are relative to this folder.
         :return: a reference to ``target_path``.
+        :raises UserErrorException: ``files`` is one path and not a list.
         """
+        if isinstance(files, (str, os.PathLike)):
+            raise UserErrorException(
+                f"Datastore.upload_files: files is {str(files)!r}; give a list of paths, like [{str(files)!r}]."
+            )
         if is_program():
             source = calling_source()
             found = [find_file(file, source) or Path(file) for file in files]

@@ -128,6 +128,11 @@ def test_what_cannot_be_done_is_one_sentence_each(airflow: Airflow, project: Cal
         ({"verify": "hope"}, "Task 'move': verify is 'hope'; it can be 'checksum', 'size'"),
         ({"source_type": "table"}, "Task 'move': source_type is 'table'; it can be 'file', 'directory'"),
         ({"workers": 0}, "Task 'move': workers is 0; give a number of at least 1"),
+        ({"mirror": "no"}, "Task 'move': mirror is 'no'; give True or False"),
+        ({"include": "*.csv"}, r"Task 'move': include is '\*.csv'; give a list of patterns as in .gitignore"),
+        ({"exclude": 5}, "Task 'move': exclude is 5; give a list of patterns"),
+        ({"workspace": 5}, "Task 'move': workspace is 5, which is no text"),
+        ({"query": 5}, "Task 'move': query is 5, which is no text"),
         ({"memory": "much"}, "Task 'move': memory: 'much' is no amount of memory; write it like 4Gi"),
     ],
 )

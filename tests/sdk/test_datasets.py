@@ -198,6 +198,35 @@ def test_changed_data_is_a_new_version_for_who_asks_for_one(ws, table, project: 
         Dataset.get_by_name(ws, "numbers", version=1).to_pandas_dataframe()
 
 
+def test_what_is_said_of_a_dataset_is_registered_or_said_to_be_not(ws, table) -> None:
+    """Nobody can change what is said of a version; a new one is made for who asks for it."""
+    table.register(ws, "numbers", tags={"a": "1"})
+    with pytest.warns(UserWarning, match="the tags of 'numbers' are not what was registered as version 1"):
+        again = table.register(ws, "numbers", tags={"b": "2"})
+    assert (again.version, again.tags) == (1, {"a": "1"})
+    second = table.register(ws, "numbers", tags={"b": "2"}, description="two", create_new_version=True)
+    found = Dataset.get_by_name(ws, "numbers")
+    assert (second.version, second.tags, second.description) == (found.version, found.tags, found.description)
+    assert (found.version, found.tags, found.description) == (2, {"b": "2"}, "two")
+    # Who says nothing of it has no other in mind.
+    assert table.register(ws, "numbers", create_new_version=True).tags == {"b": "2"}
+    with pytest.raises(UserErrorException, match="workspace is 'lab'; give a Workspace"):
+        table.register("lab", "numbers")
+
+
+def test_a_folder_is_uploaded_by_a_pattern_as_in_v1(ws, store, project: Path, capsys) -> None:
+    for name in ("a.csv", "sub/b.csv", "sub/c.txt"):
+        (project / "up" / name).parent.mkdir(parents=True, exist_ok=True)
+        (project / "up" / name).write_text("n\n1\n")
+    Dataset.File.upload_directory("up", (store, "some"), pattern="*.csv", show_progress=False)
+    found = Dataset.File.from_files((store, "some/**")).to_path()
+    assert found == ["/a.csv", "/sub/b.csv"]
+    Dataset.File.upload_directory("up", (store, "none"), pattern="*.cvs", show_progress=False)
+    assert "no file in " in capsys.readouterr().err
+    with pytest.raises(UserErrorException, match=r"files is 'up/a.csv'; give a list of paths, like \['up/a.csv'\]"):
+        store.upload_files("up/a.csv")
+
+
 def test_operations_are_registered_too(ws, table) -> None:
     part = table.filter(table["t"] == "x").with_timestamp_columns("n")
     part.register(ws, "xs")
