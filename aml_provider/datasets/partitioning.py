@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from aml_provider.datasets.reading import frames
 from aml_provider.runtime.tables.partitions import quoted
 from aml_provider.runtime.tables.problems import TableError
 from aml_provider.spec.models import DataLocation, DatasetSource
+from aml_provider.storage.scratch import scratch_folder
 
 
 def write_partitions(stores: Stores, dataset: DatasetSource, keys: list[str], root: DataLocation) -> None:
@@ -22,18 +22,18 @@ def write_partitions(stores: Stores, dataset: DatasetSource, keys: list[str], ro
     """
     store = stores(root.datastore)
     written: set[str] = set()
-    with tempfile.TemporaryDirectory(prefix="partitions-") as folder:
+    with scratch_folder("aml-partitions-") as folder:
         for number, frame in enumerate(frames(stores, dataset)):
             missing = [key for key in keys if key not in frame.columns]
             if missing:
                 raise TableError(f"partition_by: there is no column {missing[0]!r}; there is {list(frame.columns)}")
             for values, rows in _groups(frame, keys):
                 inner = "/".join([*(quoted(_text(value)) for value in values), f"part-{number:05d}.parquet"])
-                _write(rows, Path(folder) / inner)
+                _write(rows, folder / inner)
                 written.add(inner)
         # All of it is ready before anything that is there is replaced.
         for inner in sorted(written):
-            store.put(Path(folder) / inner, f"{root.path}/{inner}")
+            store.put(folder / inner, f"{root.path}/{inner}")
     for path in store.files(root.path):
         if path[len(root.path) + 1 :] not in written:
             store.remove(path)

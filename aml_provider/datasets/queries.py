@@ -19,6 +19,7 @@ from aml_provider.runtime.tables.files import File
 from aml_provider.runtime.tables.problems import TableError
 from aml_provider.spec.tables import SqlQuery, TabularFormat
 from aml_provider.storage.hashing import hash_file
+from aml_provider.storage.scratch import scratch_folder
 from aml_provider.storage.sql import database_for
 from aml_provider.workspace.resolved import LoadedWorkspace
 
@@ -41,8 +42,8 @@ def answered(stores: Stores, query: SqlQuery, form: TabularFormat | None) -> Ite
     if known is not None:
         yield from _frames(known, form)
         return
-    with tempfile.TemporaryDirectory(prefix="answer-") as folder:
-        yield from _frames(_asked(stores.workspace, query, Path(folder)), form)
+    with scratch_folder("aml-answer-") as folder:
+        yield from _frames(_asked(stores.workspace, query, folder), form)
 
 
 def keep(workspace: LoadedWorkspace, query: SqlQuery, root: Path) -> str:

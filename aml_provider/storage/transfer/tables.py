@@ -6,13 +6,13 @@ published as all others are.
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 from aml_provider.storage.datastores import store_for
+from aml_provider.storage.scratch import scratch_folder
 from aml_provider.workspace.model import DatastoreConfig
 
 from .errors import CorruptError, TransferError, of_disk
@@ -47,13 +47,13 @@ def transfer_tables(
     if isinstance(destination, TablePlace) and destination.query is not None:
         raise TransferError(f"the destination {destination} is a query; give a table, like warehouse:schema.table.")
     count = _Count(f"{source} -> {destination}", say)
-    with tempfile.TemporaryDirectory(prefix="aml-table-") as folder:
+    with scratch_folder("aml-table-") as folder:
         try:
             if isinstance(destination, TablePlace):
-                summary = _to_table(source, destination, options, Path(folder), count)
+                summary = _to_table(source, destination, options, folder, count)
             else:
                 assert isinstance(source, TablePlace)
-                summary = _to_file(source, destination, options, Path(folder), count)
+                summary = _to_file(source, destination, options, folder, count)
         except OSError as error:
             if isinstance(error, TransferError) or error.filename is None:
                 raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 _NUMERIC = 1700
 _BYTES = 17
 _BATCH_BYTES = 2 << 20
+# How pyarrow says where a text is that is no value; columns are counted from 0.
+_IN_COLUMN = re.compile(r"In CSV column #(\d+): (?:Row #\d+: )?(?:CSV conversion error to [^:]+: )?(.+)")
 #: Told how many rows there are by now.
 Count = Callable[[int], None]
 
@@ -108,6 +111,9 @@ class _Columns:
             made: list[Any] = csv.read_csv(pa.BufferReader(text), read, parse, convert).to_batches()
         except pa.ArrowInvalid as error:
             said = str(error).strip().splitlines()[0].rstrip(". ")
+            if found := _IN_COLUMN.match(said):
+                # Such as NaN among decimals, or an infinite day.
+                raise no_place(self.names[int(found[1])], f"no file can keep one of its values: {found[2]}") from error
             raise TransferError(
                 f"a value cannot be kept in a file: {said}; make another type of it, in a query."
             ) from error

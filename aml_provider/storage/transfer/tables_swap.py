@@ -120,6 +120,22 @@ def make_like(target: Target, part: Table) -> list[str]:
     return [f"table {target.table} no longer has the {len(keys)} foreign keys that it had"] if keys else []
 
 
+def check_replaceable(target: Target) -> None:
+    """Refuse to replace a table of which more would be lost than its rows.
+
+    :raises TransferError: it has partitions.
+    """
+    if target.dialect == "postgresql" and target.columns is not None:
+        kind = target.connection.exec_driver_sql(
+            "SELECT relkind FROM pg_class WHERE oid = %s::regclass", (target.quoted(target.table),)
+        ).scalar()
+        if kind in ("p", b"p"):
+            raise TransferError(
+                f"table {str(target.table)!r} has partitions, which a new table in its place would not have; empty it, "
+                "and transfer with overwrite 'append'."
+            )
+
+
 def swap(target: Target, part: Table) -> None:
     """Put a whole table in the place of the one that is there, all at once."""
     name = target.quoted(target.table)

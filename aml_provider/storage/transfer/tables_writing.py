@@ -16,7 +16,7 @@ from .tables_copying import Count
 from .tables_files import printable
 from .tables_guess import guessed
 from .tables_reading import Table
-from .tables_swap import Target, make, make_like, part_of, swap, target_of
+from .tables_swap import Target, check_replaceable, make, make_like, part_of, swap, target_of
 from .tables_types import arrow_of, column_of, library, no_place
 
 
@@ -78,6 +78,7 @@ def load(
                 )
             written.rows = _insert(target, table, rows, target.columns, count)
         else:
+            check_replaceable(target)
             part = part_of(table)
             if target.columns is not None and set(names) == set(target.columns):
                 columns = target.columns

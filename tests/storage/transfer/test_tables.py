@@ -226,6 +226,27 @@ def test_a_table_that_others_show_is_not_taken_away_from_them(warehouse: Warehou
     assert warehouse.tables() == ["shown", "t"]
 
 
+@pytest.mark.stores
+def test_a_table_with_partitions_keeps_them(warehouse: Warehouse, files: Path) -> None:
+    warehouse.run("CREATE TABLE MYSCHEMA.t (v integer) PARTITION BY RANGE (v)")
+    warehouse.run("CREATE TABLE MYSCHEMA.low PARTITION OF MYSCHEMA.t FOR VALUES FROM (0) TO (9)")
+    (files / "a.csv").write_text("v\n1\n")
+    for overwrite in ("different", "always"):
+        with pytest.raises(TransferError, match=r"'.*\.t' has partitions.*overwrite 'append'"):
+            move(here(files, "a.csv"), warehouse.place("t"), overwrite)
+    assert move(here(files, "a.csv"), warehouse.place("t"), "append").rows == 1
+    assert warehouse.run("SELECT v FROM MYSCHEMA.low") == [(1,)]
+
+
+@pytest.mark.stores
+@pytest.mark.parametrize("value", ["'NaN'::numeric(9, 2)", "'infinity'::date", "'-infinity'::timestamptz"])
+def test_a_value_that_no_file_can_keep_is_told_with_its_column(warehouse: Warehouse, files: Path, value: str) -> None:
+    asked = warehouse.place(query=f"SELECT 1 AS id, {value} AS odd")
+    with pytest.raises(TransferError, match="column 'odd': no file can keep one of its values: .*(NaN|infinity)"):
+        move(asked, here(files, "odd.parquet"))
+    assert list(files.iterdir()) == []
+
+
 def test_many_files_make_one_table_and_an_identical_file_is_not_written_again(tmp_path: Path, files: Path) -> None:
     (files / "in").mkdir()
     for number in range(3):
