@@ -70,8 +70,9 @@ def _moved(
     quiet: bool,
 ) -> Summary:
     chosen = Options(**options)
-    if isinstance(source, Place) and isinstance(destination, Place):
-        source, chosen = _files(source, recursive, options)
+    if isinstance(source, Place):
+        # A folder of files makes one table.
+        source, chosen = _files(source, recursive or isinstance(destination, TablePlace), options)
     with _telling(quiet) as say:
         return transfer(source, destination, chosen, state=journals(workspace), say=say)
 

@@ -184,8 +184,8 @@ class TabularDataset(StepDataset, TableVerbs):
         made: TabularDataset = self._with(tabular={**self._format(), **changes})
         return made
 
-    def _try(self) -> None:
-        self.take(1).to_pandas_dataframe()
+    def _try(self) -> Any:
+        return self.take(1).to_pandas_dataframe()
 
     def _as_files(self, operation: dict[str, Any]) -> FileDataset:
         made: FileDataset = self._with(FileDataset, operations=[*self._facts["operations"], operation])

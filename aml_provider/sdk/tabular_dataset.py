@@ -89,8 +89,8 @@ class TabularDataset(AbstractDataset, TableVerbs):
         made: TabularDataset = self._like(tabular=self._form.model_copy(update=changes))
         return made
 
-    def _try(self) -> None:
-        self.take(1).to_pandas_dataframe()
+    def _try(self) -> Any:
+        return self.take(1).to_pandas_dataframe() if is_program() else None
 
     def _as_files(self, operation: dict[str, Any]) -> Any:
         from aml_provider.sdk.file_dataset import FileDataset

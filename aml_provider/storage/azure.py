@@ -204,7 +204,7 @@ _UNMET = ("ConditionNotMet", "BlobAlreadyExists", "BlobNotFound", "TargetConditi
 
 def _of(c: Credentials) -> dict[str, Any]:
     """What a connection says; its fields mean what they mean to Airflow's own hooks."""
-    endpoint = c.text("endpoint_url") or (c.host if "://" in c.host else "")
+    endpoint = c.address("endpoint_url") or (c.host if "://" in c.host else "")
     host = c.host if c.host and not endpoint else endpoint.partition("://")[2].partition("/")[0]
     found: dict[str, Any] = {
         "connection_string": c.text("connection_string"),

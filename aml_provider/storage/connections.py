@@ -80,6 +80,20 @@ class Credentials:
             )
         return dict(value)
 
+    def address(self, *names: str) -> str | None:
+        """:meth:`text` for a service's address.
+
+        :raises DatastoreError: it does not say how the service is spoken to.
+        """
+        value = self.text(*names)
+        if value and "://" not in value:
+            raise DatastoreError(
+                f"Airflow connection {self.conn_id!r}: {names[0]} is {value!r}; write it with http:// or https:// in "
+                "front.",
+                Reason.CONNECTION,
+            )
+        return value
+
     @property
     def secrets(self) -> tuple[str, ...]:
         """What no message and no log may show."""

@@ -39,7 +39,7 @@ def options(credentials: Credentials | None) -> dict[str, Any]:
     found = {
         "token": token,
         "project": c.text("project", "project_id"),
-        "endpoint_url": c.text("endpoint_url") or (c.host if "://" in c.host else None),
+        "endpoint_url": c.address("endpoint_url") or (c.host if "://" in c.host else None),
     }
     return {name: value for name, value in found.items() if value}
 

@@ -49,7 +49,7 @@ def options(credentials: Credentials | None) -> dict[str, Any]:
         "key": c.login or c.text("aws_access_key_id"),
         "secret": c.password or c.text("aws_secret_access_key"),
         "token": c.text("aws_session_token", "session_token"),
-        "endpoint_url": c.text("endpoint_url") or _service_endpoint(c) or (c.host if "://" in c.host else None),
+        "endpoint_url": c.address("endpoint_url") or _service_endpoint(c) or (c.host if "://" in c.host else None),
         "profile": c.text("profile_name", "profile"),
         "client_kwargs": client,
         "config_kwargs": c.mapping("config_kwargs"),

@@ -195,6 +195,9 @@ def test_a_table_is_filled_from_a_file_and_back(there: Path, aml: Aml) -> None:
     assert aml(there, "data", "cp", "raw:titanic/test.csv", "db:people", "--overwrite", "append").code == 0
     assert aml(there, "data", "cp", "db:people", "raw:people.csv").code == 0
     assert (there / "data/raw/people.csv").read_text().split()[1:] == ["1,20", "2,30"]
+    assert aml(there, "data", "cp", "raw:titanic/*.csv", "db:all").code == 0
+    assert aml(there, "data", "cp", "db:all", "raw:all.csv").code == 0
+    assert (there / "data/raw/all.csv").read_text().split()[1:] == ["2,30", "1,20"]
     refused = aml(there, "data", "ls", "db:")
     assert (refused.code, refused.is_plain()) == (1, True)
     assert "is a database, which has tables and no files" in refused.err

@@ -271,6 +271,17 @@ def test_time_needs_a_column_of_times(events) -> None:
         events.with_timestamp_columns("n").time_before(datetime(2024, 1, 1)).to_pandas_dataframe()
 
 
+def test_columns_of_times_are_looked_at_on_request(raw, write) -> None:
+    write("ev/x.csv", "at,n\n2024-01-01 06:00:00,1\n")
+    events = Dataset.Tabular.from_delimited_files((raw, "ev/x.csv"))
+    assert events.with_timestamp_columns("at", validate=True).timestamp_columns == ("at", None)
+    assert events.with_timestamp_columns("wen").timestamp_columns == ("wen", None)
+    with pytest.raises(UserErrorException, match=r"there is no column 'wen'; there is \['at', 'n'\]"):
+        events.with_timestamp_columns("wen", validate=True)
+    with pytest.raises(UserErrorException, match="column 'n' does not hold points in time"):
+        events.with_timestamp_columns("n", validate=True)
+
+
 def test_the_stores_are_opened_once(ws: Workspace) -> None:
     stores = Stores(ws.loaded)
     assert stores("raw") is stores("raw")

@@ -63,6 +63,12 @@ def test_an_extra_that_is_no_mapping(monkeypatch: pytest.MonkeyPatch, extra: str
         read(monkeypatch, {"conn_type": "aws", "extra": extra})
 
 
+def test_an_address_without_its_scheme_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = read(monkeypatch, {"conn_type": "aws", "extra": {"endpoint_url": "127.0.0.1:9000"}})
+    with pytest.raises(DatastoreError, match="'my_store': endpoint_url is '127.0.0.1:9000'; write it with http://"):
+        found.address("endpoint_url")
+
+
 def test_fields_under_the_names_of_older_airflows() -> None:
     found = Credentials("c", "wasb", extra={"extra__wasb__sas_token": "new", "extra__other__tenant_id": "no"})
     assert (found.get("sas_token"), found.get("tenant_id")) == ("new", None)

@@ -21,7 +21,12 @@ _WHOLE = re.compile(r"\s*[+-]?\d+\s*")
 _TIME = re.compile(r"\s*\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d{1,9})?)?\s*(?:Z|[+-]\d{2}:?\d{2})?)?\s*")
 _LARGEST = 1 << 53
 _INT64 = 1 << 63
-_WORDS = {"long": "whole number", "float": "number", "bool": "truth value (true, false)", "datetime": "point in time"}
+_WORDS = {
+    "long": "whole numbers",
+    "float": "numbers",
+    "bool": "truth values (true, false)",
+    "datetime": "points in time",
+}
 
 
 def guessed(texts: Any) -> str | None:
@@ -153,4 +158,4 @@ def plain(values: Any) -> Any:
 def complaint(name: str, kind: str, path: str, texts: Any, wrong: Any) -> str:
     """What to say about texts that are no values of the column's type."""
     first = texts[wrong].iloc[0]
-    return f"column {name!r} is read as {_WORDS[kind]}s, and {first!r} (in {path!r}) is none"
+    return f"column {name!r} is read as {_WORDS[kind]}, and {first!r} (in {path!r}) is none"

@@ -119,8 +119,9 @@ class TableVerbs(Verbs):
         """The same table with other settings."""
         raise NotImplementedError
 
-    def _try(self) -> None:
-        """Read a row, if this is the time for it, to see whether that works."""
+    def _try(self) -> Any:
+        """Read a row, if this is the time for it, to see whether that works: a frame of it, or ``None``."""
+        return None
 
     def _as_files(self, operation: dict[str, Any]) -> Any:
         """The table as a dataset of files."""
@@ -160,6 +161,7 @@ class TableVerbs(Verbs):
 
         :param partition_timestamp: a key of the partition format that tells it less exactly; files that it rules out
             are not read.
+        :param validate: read a row, and see that these are columns of points in time.
         """
         # The names of the SDK's first releases.
         timestamp = kwargs.pop("fine_grain_timestamp", timestamp)
@@ -170,7 +172,7 @@ class TableVerbs(Verbs):
             raise TableError(f"with_timestamp_columns: {timestamp!r} is named as both columns")
         made = self._with_format(timestamp=timestamp, partition_timestamp=partition_timestamp)
         if validate:
-            made._try()
+            _check_times(made._try(), [name for name in (timestamp, partition_timestamp) if name is not None])
         return made
 
     def time_before(self, end_time: datetime, include_boundary: bool = True, validate: bool = True) -> Any:
@@ -236,6 +238,19 @@ class TableVerbs(Verbs):
         for condition in conditions[1:]:
             whole = whole & condition
         return self.filter(whole)
+
+
+def _check_times(frame: Any, names: list[str]) -> None:
+    if frame is None:
+        return
+    for name in names:
+        if name not in frame.columns:
+            raise TableError(f"with_timestamp_columns: there is no column {name!r}; there is {list(frame.columns)}")
+        if getattr(frame[name].dtype, "kind", "") != "M":
+            raise TableError(
+                f"with_timestamp_columns: column {name!r} does not hold points in time; set its type with "
+                f"set_column_types={{{name!r}: DataType.to_datetime()}}"
+            )
 
 
 def _count(what: str, value: Any) -> int:

@@ -72,6 +72,8 @@ def transfer(
     finally:
         if journal is not None:
             journal.close([job.target for job in selection.jobs] if complete else None)
+    if options.include and not selection.jobs:
+        summary.notes.append(f"no file of the source matches {listed(options.include)}")
     empty = len(selection.folders) or int(selection.nothing)
     if empty and not way.destination.keeps_folders:
         summary.notes.append(f"{empty:,} empty folders, which the destination cannot keep")

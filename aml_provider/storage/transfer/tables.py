@@ -46,6 +46,8 @@ def transfer_tables(
         raise TransferError("mirror is for folders: a table is moved as a whole; leave it out.")
     if isinstance(destination, TablePlace) and destination.query is not None:
         raise TransferError(f"the destination {destination} is a query; give a table, like warehouse:schema.table.")
+    if isinstance(source, TablePlace) and isinstance(destination, TablePlace) and _is_same(source, destination):
+        raise TransferError(f"the source and the destination are one table, {destination}; give another one.")
     count = _Count(f"{source} -> {destination}", say)
     with scratch_folder("aml-table-") as folder:
         try:
@@ -64,6 +66,14 @@ def transfer_tables(
     done = "nothing: it is there already" if summary.rows is None else f"moved {rows}"
     say(f"{source} -> {destination}: {done}, {amount(summary.bytes)}, in {summary.seconds:.1f} s")
     return summary
+
+
+def _is_same(source: TablePlace, destination: TablePlace) -> bool:
+    return (
+        source.query is None
+        and source.database.name == destination.database.name
+        and table_named(source.table, source.database) == table_named(destination.table, destination.database)
+    )
 
 
 class _Count:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from .errors import TransferError
+from .errors import TransferError, listed
 from .tables_spool import Spool
 from .tables_types import library, no_place
 
@@ -246,13 +246,14 @@ def files_of(paths: Sequence[Path], shown: Sequence[str]) -> Files:
     :param shown: what messages call them.
     :raises TransferError: they are not.
     """
-    forms = {format_of(name) for name in shown}
+    forms = {format_of(name): name for name in reversed(shown)}
     if len(forms) != 1 or None in forms:
+        others = [name for name in shown if format_of(name) is None] or sorted(forms.values())
         raise TransferError(
-            "only files that end in .csv, or only files that end in .parquet, make a table; there are "
-            f"{', '.join(repr(name) for name in list(shown)[:3])}."
+            "only files that end in .csv, or only files that end in .parquet, make a table; there "
+            f"{'is' if len(others) == 1 else 'are'} {listed(others)}."
         )
-    made: type[CsvFile] | type[ParquetFile] = CsvFile if forms == {"csv"} else ParquetFile
+    made: type[CsvFile] | type[ParquetFile] = CsvFile if "csv" in forms else ParquetFile
     return Files([made(path, name) for path, name in zip(paths, shown, strict=True)], shown)
 
 

@@ -41,6 +41,11 @@ def place_for(config: DatastoreConfig, name: str, path: str = "", query: str | N
     database = database_for(config, name)
     table = path.strip().strip("/")
     if bool(table) == bool(query and query.strip()):
+        if table:
+            raise TransferError(
+                f"datastore {name!r}: table {table!r} and a query are given, and one of them is wanted; for a query, "
+                f"the source is {name}: alone."
+            )
         raise TransferError(
             f"datastore {name!r} is a database: name one table of it, like {name}:schema.table, or give a query."
         )

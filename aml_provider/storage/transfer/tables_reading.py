@@ -54,7 +54,7 @@ def table_named(text: str, database: Database) -> Table:
         at = found.end()
         if at == len(wanted):
             break
-        at += wanted[at] == "."
+        at += wanted[at] == "." and at + 1 < len(wanted)
     if at != len(wanted) or len(parts) not in (1, 2) or not all(parts):
         raise TransferError(
             f"{text!r} is no table of datastore {database.name!r}; write table or schema.table, and a name with a dot "

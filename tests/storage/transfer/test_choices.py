@@ -58,6 +58,7 @@ def test_patterns_are_those_of_gitignore(
     summary = move(source, "", other, "", include=include, exclude=exclude)
     assert set(other.names()) == moved
     assert summary.files == len(moved)
+    assert summary.notes == ([] if moved else ["no file of the source matches 'nothing'"])
 
 
 @pytest.mark.parametrize("kind", FOLDERS)

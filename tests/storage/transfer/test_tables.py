@@ -276,6 +276,9 @@ def test_wrong_input_is_one_sentence_without_the_password(warehouse: Warehouse, 
     (files / "a.csv").write_text("a,b\n1,2\n3\n")
     (files / "a.parquet").write_text("no")
     (files / "b.csv").write_text("a\n1\n")
+    (files / "some").mkdir()
+    for name in ("1.csv", "2.csv", "notes", "read.me"):
+        (files / "some" / name).write_text("a\n1\n")
     (files / "long.csv").write_text(f"{'ö' * 32}\n1\n")
     said = {
         f"the name of table '{'t' * 64}' has 64 bytes": (here(files, "b.csv"), warehouse.place("t" * 64)),
@@ -283,7 +286,13 @@ def test_wrong_input_is_one_sentence_without_the_password(warehouse: Warehouse, 
         "there is no table 'MYSCHEMA.nowhere'": (warehouse.place("nowhere"), here(files, "x.csv")),
         "syntax error at or near": (warehouse.place(query="SELEC 1"), here(files, "x.csv")),
         "give a file that ends in .csv or .parquet": (warehouse.place(query="SELECT 1"), here(files, "x")),
-        "only files that end in .csv": (here(files, "a.txt"), warehouse.place("t")),
+        "make a table; there is 'a.txt'.": (here(files, "a.txt"), warehouse.place("t")),
+        "make a table; there are 'notes', 'read.me'.": (here(files, "some"), warehouse.place("t")),
+        "MYSCHEMA.' is no table of datastore": (
+            here(files, "b.csv"),
+            place_for(warehouse.config, "warehouse", f"{warehouse.schema}."),
+        ),
+        "the source and the destination are one table": (warehouse.place("t"), warehouse.place("t")),
         "Expected 2 columns, got 1": (here(files, "a.csv"), warehouse.place("t")),
         "is no Parquet file that can be read": (here(files, "a.parquet"), warehouse.place("t")),
         "is a query; give a table": (here(files, "a.csv"), warehouse.place(query="SELECT 1")),
@@ -302,6 +311,8 @@ def test_wrong_input_is_one_sentence_without_the_password(warehouse: Warehouse, 
         if "DELETE" not in sentence:
             assert sentence.replace("MYSCHEMA", warehouse.schema) in text
     assert not (files / "x.csv").exists()
+    with pytest.raises(TransferError, match=r"table '.*\.t' and a query are given"):
+        warehouse.place("t", "SELECT 1")
     with pytest.raises(TransferError, match="name one table of it, like warehouse:schema.table, or give a query"):
         warehouse.place()
 
