@@ -44,6 +44,12 @@ def test_an_input_that_nobody_produces(step, build) -> None:
         build(step("train", inputs=[OutputFileDatasetConfig("data").as_input("in")]))
 
 
+def test_an_output_that_would_leave_its_datastore(step, build, store) -> None:
+    out = OutputFileDatasetConfig("out", destination=(store, "kept/../../x"))
+    with pytest.raises(PipelineError, match=r"'prep': output 'out': path 'kept/../../x' .* leads out of the datastore"):
+        build(step("prep", arguments=[out]))
+
+
 def test_one_output_of_two_steps(step, build) -> None:
     data = PipelineData("data")
     with pytest.raises(PipelineError, match="'data' is produced by two steps, 'a' and 'b'"):

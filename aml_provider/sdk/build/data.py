@@ -41,6 +41,7 @@ from aml_provider.spec.models import (
 )
 from aml_provider.spec.names import data_name_part, unique_name
 from aml_provider.spec.tables import SqlQuery
+from aml_provider.storage.paths import normalized
 
 VARIABLE = "AZUREML_DATAREFERENCE_"
 
@@ -165,10 +166,15 @@ class StepData:
         generated = output.identity in self._names.generated
         if isinstance(output, OutputFileDatasetConfig):
             store, destination = output.destination
+            datastore = self._default_datastore if store is None else store.name
+            try:
+                normalized(destination, datastore)
+            except PipelineError as error:
+                raise self._error(f"output {name!r}: {error}") from None
             return StepOutput(
                 name=name,
                 generated=generated,
-                datastore=self._default_datastore if store is None else store.name,
+                datastore=datastore,
                 destination=destination,
                 directory=True,
                 mode=DataMode(output.mode),
