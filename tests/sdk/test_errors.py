@@ -44,8 +44,8 @@ def test_an_input_that_nobody_produces(step, build) -> None:
         build(step("train", inputs=[OutputFileDatasetConfig("data").as_input("in")]))
 
 
-def test_an_output_that_would_leave_its_datastore(step, build, store) -> None:
-    out = OutputFileDatasetConfig("out", destination=(store, "kept/../../x"))
+def test_an_output_that_would_leave_its_datastore(ws, step, build) -> None:
+    out = OutputFileDatasetConfig("out", destination=(ws.get_default_datastore(), "kept/../../x"))
     with pytest.raises(PipelineError, match=r"'prep': output 'out': path 'kept/../../x' .* leads out of the datastore"):
         build(step("prep", arguments=[out]))
 
