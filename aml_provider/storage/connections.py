@@ -149,9 +149,13 @@ def credentials(conn_id: str, datastore: str) -> Credentials:
         ) from error
     except AirflowException as error:
         raise DatastoreError(_absent(conn_id, datastore), Reason.CONNECTION) from error
-    return _masked(
+    read = _masked(
         conn_id, found.conn_type, found.host, found.login, found.password, found.port, found.schema, found.extra
     )
+    if read == Credentials(conn_id, ""):
+        # Of text that is no URI, Airflow makes a connection in which nothing is.
+        raise DatastoreError(_absent(conn_id, datastore), Reason.CONNECTION)
+    return read
 
 
 def _masked(

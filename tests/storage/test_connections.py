@@ -49,7 +49,7 @@ def test_a_connection_that_does_not_exist(monkeypatch: pytest.MonkeyPatch) -> No
     assert "AIRFLOW_CONN_NOT_THERE" in str(caught.value)
 
 
-@pytest.mark.parametrize("text", ["{", '{"conn_type": "aws", "port": "x"}', '{"nonsense": 1}'])
+@pytest.mark.parametrize("text", ["{", "not a url", '{"conn_type": "aws", "port": "x"}', '{"nonsense": 1}'])
 def test_a_variable_that_is_no_connection(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     with pytest.raises(DatastoreError, match="variable AIRFLOW_CONN_MY_STORE is no connection") as caught:
         read(monkeypatch, text)
