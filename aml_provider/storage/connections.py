@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from aml_provider.workspace.model import DatastoreConfig
@@ -152,8 +152,8 @@ def credentials(conn_id: str, datastore: str) -> Credentials:
     read = _masked(
         conn_id, found.conn_type, found.host, found.login, found.password, found.port, found.schema, found.extra
     )
-    if read == Credentials(conn_id, ""):
-        # Of text that is no URI, Airflow makes a connection in which nothing is.
+    if replace(read, schema="") == Credentials(conn_id, ""):
+        # Of text that is no URI, Airflow makes a connection in which next to nothing is.
         raise DatastoreError(_absent(conn_id, datastore), Reason.CONNECTION)
     return read
 
