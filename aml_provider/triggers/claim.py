@@ -16,6 +16,7 @@ from aml_provider.reuse.index import ReuseIndex
 from aml_provider.reuse.keeping import bucket_of, store_in
 from aml_provider.runs.layout import RunStore
 from aml_provider.spec.errors import AmlError
+from aml_provider.triggers.settling import Settling
 
 _log = logging.getLogger(__name__)
 
@@ -68,6 +69,7 @@ class ClaimTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, and yield the one event."""
+        settling = Settling()
         # Everything that looks at files is in a thread, so that one slow network share stops no other trigger.
         if self.bucket is not None or await asyncio.to_thread(os.path.isdir, self.index):
             event = await self._watch()
@@ -82,6 +84,7 @@ class ClaimTrigger(BaseTrigger):
             )
             await asyncio.sleep(seconds)
             event = self._event("free")
+        await settling.wait()
         yield TriggerEvent(event)  # type: ignore[no-untyped-call]
 
     async def _watch(self) -> dict[str, Any]:

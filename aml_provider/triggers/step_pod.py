@@ -18,6 +18,7 @@ from aml_provider.spec.errors import AmlError
 from aml_provider.tracking.errors import TrackingBusyError
 from aml_provider.tracking.recorder import project
 from aml_provider.triggers.holding import hold
+from aml_provider.triggers.settling import Settling
 
 INTERVAL_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 60.0
@@ -69,11 +70,13 @@ class StepPodTrigger(KubernetesPodTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, and yield the one event."""
+        settling = Settling()
         meanwhile = [asyncio.ensure_future(self._tell())]
         if self.claim is not None:
             meanwhile.append(asyncio.ensure_future(hold(self.claim)))
         try:
             async for event in super().run():
+                await settling.wait()
                 yield event
         finally:
             for task in meanwhile:

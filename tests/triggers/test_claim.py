@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -222,6 +224,22 @@ def test_the_heartbeat_of_a_deferred_step_is_looked_for_in_the_run_store(lab: La
 
 
 # --- in the triggerer -----------------------------------------------------------------------------------------------
+
+
+def test_no_trigger_is_quicker_than_the_word_of_the_executor(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The scheduler fails the try of a deferred task that is started again before it knows that its process ended."""
+    monkeypatch.setitem(sys.modules, "airflow.jobs.triggerer_job_runner", ModuleType("as in a triggerer"))
+
+    monkeypatch.setenv("AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL", "1")
+    lab.commit()
+
+    async def story() -> None:
+        async with waiting(lab.trigger()) as task:
+            done, _ = await asyncio.wait([task], timeout=1.2)
+            assert not done
+            assert (await fired(task))["state"] == "recorded"
+
+    run(story)
 
 
 def test_another_process_makes_the_same_trigger(lab: Lab) -> None:
