@@ -46,6 +46,12 @@ def run_app() -> None:
     except AmlError as e:
         print(f"aml: {e}", file=sys.stderr)
         sys.exit(1)
+    except OSError as e:
+        # What can be said better is said where it happens; a file that cannot be read or written needs no traceback.
+        if e.filename is None or e.strerror is None:
+            raise
+        print(f"aml: {os.fsdecode(e.filename)}: {e.strerror}", file=sys.stderr)
+        sys.exit(1)
 
 
 @app.command()

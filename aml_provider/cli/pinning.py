@@ -83,17 +83,28 @@ def _chosen(binding: PipelineBinding, step: Step, named: Record | None) -> Recor
                 key = named.fingerprint[:KEY_LETTERS]
                 raise AmlError(f"step {step.name!r} cannot be pinned to result {key}: {problem}")
             return named
-        problem = None
+        problem = other = None
         for record in _index(binding).of_step(step.name):
             if record.run.get("experiment") == experiment:
                 unfit = _problem(step, record, contents)
                 if unfit is None:
                     return record
                 problem = problem or unfit
+            elif other is None and _problem(step, record, contents) is None:
+                other = record
     if problem is not None:
         why = f"the latest one cannot be used: {problem}"
     else:
-        why = "there is none yet" if step.allow_reuse else "it has allow_reuse=False, and no result of it is kept"
+        why = (
+            "it has none of its own yet"
+            if step.allow_reuse
+            else "it has allow_reuse=False, and no result of it is kept"
+        )
+        if other is not None:
+            why += (
+                f"; its name has one of experiment {other.run.get('experiment')!r}, which is pinned by its key: "
+                f"{other.fingerprint[:KEY_LETTERS]}"
+            )
     raise AmlError(f"step {step.name!r} of experiment {experiment!r} has no result that could be pinned: {why}")
 
 

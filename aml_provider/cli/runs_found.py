@@ -64,4 +64,6 @@ def steps_named(run: Any, name: str | None) -> list[Any]:
 
 
 def _handle(workspace: Workspace, backend: RunBackend) -> Any:
-    return handle(Experiment(workspace, experiment_of(backend)), backend)
+    # A run of a name that no experiment may have must not hide the others.
+    name = experiment_of(backend)
+    return handle(Experiment(workspace, name if name.strip() else backend.dag_id), backend)

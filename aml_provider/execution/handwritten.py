@@ -26,7 +26,7 @@ from aml_provider.spec.models import (
     SubmitOptions,
     Text,
 )
-from aml_provider.storage.paths import normalized
+from aml_provider.storage.paths import BOOKKEEPING, normalized
 from aml_provider.workspace.discovery import load_workspace
 from aml_provider.workspace.model import StepReuseConfig
 from aml_provider.workspace.resolved import LoadedWorkspace
@@ -75,6 +75,7 @@ class DescribedTask:
     version: str | None
     workspace: str | None
     dag: Any
+    task_id: str
 
     def check_types(self) -> None:
         """Refuse what no template could make right.
@@ -88,6 +89,8 @@ class DescribedTask:
                     f"step {self.step!r}: {name}={value!r} is no mapping; give names and their {values}, like "
                     f"{name}={{'name': ...}}"
                 )
+        if self.step == "":
+            raise PipelineError("step is empty; give the step a name")
         for name in ("step", "code", "image", "compute_target", "version", "workspace"):
             value = getattr(self, name)
             kinds = (str, os.PathLike) if name in ("code", "workspace") else str
@@ -179,6 +182,8 @@ def _place(step: str, name: str, text: object, workspace: LoadedWorkspace) -> Da
 
 def _output(step: str, name: str, text: object, workspace: LoadedWorkspace) -> StepOutput:
     place = _place(step, name, text, workspace)
+    if place.path.partition("/")[0] in BOOKKEEPING:
+        raise PipelineError(f"step {step!r}, {name!r}: {text!r} is where runs keep records; give another place")
     for word in _NEARLY.finditer(place.path):
         right = _RUN_ID if word[1].lower() == "run" else _OUTPUT_NAME
         if word[0] != right:

@@ -26,6 +26,8 @@ class StepRecordOperator(DescribedTask, BaseOperator):
 
     def __init__(self, *, sensor: Any, **kwargs: Any) -> None:
         super().__init__(trigger_rule="all_done", **kwargs)
+        if not isinstance(sensor, DescribedTask):
+            raise ValueError(f"{kwargs.get('task_id')}: sensor is {sensor!r}; give the StepReuseSensor itself")
         self.recorded_for: str = sensor.task_id
         for name in self.DESCRIPTION:
             setattr(self, name, getattr(sensor, name))

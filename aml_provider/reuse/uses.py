@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -16,6 +17,9 @@ from aml_provider.storage.datastores import store_for
 from aml_provider.storage.paths import glob_regex, glob_root, is_glob, normalized
 from aml_provider.storage.registry import DATASETS, Registry
 from aml_provider.workspace.resolved import LoadedWorkspace
+
+# How long after the last start in it a run that was cleared may still go on, though all that has started has ended.
+_QUIET_SECONDS = 3600.0
 
 
 @dataclass(frozen=True)
@@ -120,7 +124,8 @@ def running_runs(store: RunStore, is_over: Callable[[str, str], bool] = _never) 
                 goes_on = not is_over(str(record["dag_id"]), str(record["run_id"]))
             else:
                 # In a run that had ended, a step that was cleared runs again, or the head task decides anew.
-                goes_on = any(started > ended for started in _starts(folder))
+                newest = max(_starts(folder), default=0.0)
+                goes_on = newest > ended and not _is_quiet(RunFolder(folder), record, newest)
             if goes_on:
                 found.append(_running(RunFolder(folder), record))
         except (OSError, ValueError, KeyError, TypeError) as e:
@@ -149,6 +154,22 @@ def _running(folder: RunFolder, record: dict[str, Any]) -> RunningRun:
         frozenset(key for key in keys if key),
         tuple(place for place in places if place is not None),
     )
+
+
+def _is_quiet(folder: RunFolder, record: dict[str, Any], newest: float) -> bool:
+    """Whether what was cleared has ended. Airflow ends no run anew of which a single step was cleared.
+
+    :param newest: when something has last started.
+    """
+    if time.time() - newest < _QUIET_SECONDS:
+        # A later step may have been cleared with it.
+        return False
+    for step in record["steps"]:
+        key = step["task_id"]
+        latest = folder.step(key).latest
+        if latest and (folder.result(key) or {}).get("attempt", 0) < latest:
+            return False
+    return True
 
 
 def _starts(folder: Path) -> Iterator[float]:

@@ -80,6 +80,11 @@ class CondaDependencies:
 
         :param pip_indexurl: index that pip packages come from.
         """
+        for what, packages in (("pip_packages", pip_packages), ("conda_packages", conda_packages)):
+            if isinstance(packages, str):
+                raise UserErrorException(
+                    f"CondaDependencies.create: {what} is {packages!r}; give a list of packages, like [{packages!r}]."
+                )
         made = CondaDependencies()
         if python_version is not None and python_version != PYTHON_DEFAULT_VERSION:
             made.set_python_version(python_version)

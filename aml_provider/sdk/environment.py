@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -120,6 +121,11 @@ class Environment(PartOfV1):
 
     @environment_variables.setter
     def environment_variables(self, value: dict[str, str] | None) -> None:
+        if value is not None and not isinstance(value, Mapping):
+            raise UserErrorException(
+                f"Environment {self.name!r}: environment_variables is {value!r}; give a mapping of names to values, "
+                "like {'NAME': 'value'}."
+            )
         self._environment_variables = dict(value or {})
 
     def __repr__(self) -> str:

@@ -83,6 +83,8 @@ class StepReuseSensor(DescribedTask, BaseSensorOperator):
         self._observer: Observer | None = None
         self._stale: Claim | None = None
         self.check_types()
+        if isinstance(skips, str):
+            raise ValueError(f"{self.task_id}: skips={skips!r} is text; give a list of task ids")
         if isinstance(lease_seconds, bool) or not isinstance(lease_seconds, (int, float)) or lease_seconds <= 0:
             raise ValueError(f"{self.task_id}: lease_seconds={lease_seconds!r} is no number of seconds above 0")
 
@@ -112,6 +114,7 @@ class StepReuseSensor(DescribedTask, BaseSensorOperator):
                 f"step {self.step!r}: its sensor {self.task_id!r} is mapped, and a skip is one of whole tasks; write a "
                 "sensor for each step, in a loop"
             )
+        self._check_skips()
         if self._observer is not None:
             if self._observer.look() == "held":
                 return False
@@ -135,6 +138,17 @@ class StepReuseSensor(DescribedTask, BaseSensorOperator):
         self.log.info("Run %s is computing the same; waiting for its result", outcome.pipeline_run_id or "of another")
         self._wait(outcome, run)
         return False
+
+    def _check_skips(self) -> None:
+        """Refuse to skip what could not be skipped: the task would run, though its result is reused."""
+        behind = self.get_flat_relative_ids(upstream=False)
+        for task in self.skips or ():
+            if task not in behind:
+                known = ", ".join(sorted(behind)) or "none"
+                raise AirflowFailException(
+                    f"step {self.step!r}: skips names {task!r}, which is no task behind {self.task_id!r}; these are: "
+                    f"{known}"
+                )
 
     def _check_owner(self, claim: Claim, run: StepRun) -> None:
         """Refuse to wait for a result that this run cannot have before the wait is over."""

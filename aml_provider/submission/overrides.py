@@ -9,7 +9,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
-from aml_provider.spec.errors import ParameterError, UnknownParameterError
+from aml_provider.spec.errors import ParameterError, PipelineError, UnknownParameterError
 from aml_provider.spec.graph import check_step_names
 from aml_provider.spec.models import Parameter, ParameterType, PipelineSpec
 from aml_provider.spec.numbers import finite
@@ -64,6 +64,11 @@ def apply_overrides(spec: PipelineSpec) -> PipelineSpec:
     if overrides.assume_unchanged:
         update["assume_unchanged"] = overrides.assume_unchanged
     if overrides.experiment is not None:
+        if not overrides.experiment.strip():
+            raise PipelineError(
+                f"the experiment's name is {overrides.experiment!r}, but must be text that is not empty; leave it out "
+                "for the file's own"
+            )
         update["experiment"] = overrides.experiment
     return spec.model_copy(update={"submit": spec.submit.model_copy(update=update)})
 

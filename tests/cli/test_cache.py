@@ -217,6 +217,24 @@ def test_a_result_that_the_step_cannot_use_is_not_pinned(aml: Aml, project: Path
     assert all(not result["pins"] for result in listed(aml, project).values())
 
 
+def test_a_result_of_another_experiment_is_named_by_its_key(aml: Aml, project: Path) -> None:
+    key = key_of(aml, project, "train")
+    pipeline = (project / "pipeline.py").read_text()
+    (project / "pipeline.py").write_text(pipeline.replace('"houses"', '"other"'))
+    said = aml(project, "cache", "pin", "pipeline.py", "train", "--latest")
+    is_a_sentence(
+        said, "'other'", "none of its own yet", f"one of experiment 'houses', which is pinned by its key: {key}"
+    )
+    assert aml(project, "cache", "pin", "pipeline.py", "train", key).code == 0
+
+
+def test_a_store_that_cannot_be_written_is_named(aml: Aml, project: Path) -> None:
+    shutil.rmtree(project / INDEX / "pins", ignore_errors=True)
+    (project / INDEX / "pins").write_text("in the way")
+    said = aml(project, "cache", "pin", "pipeline.py", "train", "--latest")
+    is_a_sentence(said, f"{INDEX}/pins")
+
+
 def test_a_name_that_several_steps_have_is_not_pinned_but_can_be_unpinned(aml: Aml, project: Path) -> None:
     assert aml(project, "cache", "pin", "pipeline.py", "prep", "--latest").code == 0
     pipeline = (project / "pipeline.py").read_text()

@@ -42,6 +42,31 @@ WRONG = {
         "as_named_input",
     ),
     "an argument that is no text": ('submit(script(name="train", arguments=[{"a": 1}]))', "'train'", "argument 1"),
+    "an argument that no program can be given": (
+        'submit(script(name="train", arguments=["--x", "a\\0b"]))',
+        "'train'",
+        "argument 2",
+        "NUL",
+    ),
+    "an environment as a run configuration": (
+        'from azureml.core import Environment\nsubmit(script(name="train", runconfig=Environment("e")))',
+        "'train'",
+        "runconfig is ",
+        "give a RunConfiguration",
+    ),
+    "allow_reuse as text": ('submit(script(name="train", allow_reuse="no"))', "'train'", "allow_reuse is 'no'"),
+    "regenerate_outputs as text": (
+        'submit(script(name="train"), regenerate_outputs="yes")',
+        "regenerate_outputs is 'yes'; give True or False",
+    ),
+    "packages as text": (
+        "from azureml.core.conda_dependencies import CondaDependencies as C\nC.create(pip_packages='six')",
+        "pip_packages is 'six'; give a list of packages",
+    ),
+    "variables as text": (
+        "from azureml.core import Environment\nEnvironment('e').environment_variables = 'A=1'",
+        "Environment 'e': environment_variables is 'A=1'; give a mapping",
+    ),
     "no steps": ("submit()", "no steps"),
     "no submit": ('Pipeline(ws, [script(name="x")])', "submits no pipeline", "submit(...)"),
     "gives up before it submits": ("import sys\nsys.exit(4)", "exit code 4", "before it submitted"),
@@ -232,6 +257,15 @@ def test_validate_sees_what_the_workspace_cannot_do(aml: Aml, project: Path, wor
     assert said.is_plain()
     for word in named:
         assert word in said.err
+
+
+def test_an_experiment_needs_a_name(aml: Aml, project: Path) -> None:
+    """An unset variable of a shell gives an empty one."""
+    said = aml(project, "run", pipeline(project, 'submit(script(name="train"))'), "--experiment", "")
+    assert said.code == 1
+    assert said.is_plain()
+    assert "the experiment's name is ''" in said.err
+    assert not (project / ".aml" / "runs").exists()
 
 
 def test_a_source_directory_that_is_too_big_names_its_biggest_files(aml: Aml, project: Path) -> None:

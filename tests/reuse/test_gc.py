@@ -257,6 +257,25 @@ def test_a_run_in_which_a_step_was_cleared_is_running_again(lab: Lab) -> None:
     assert lab.collect().removed == [prep]
 
 
+def test_a_run_of_which_one_step_was_cleared_ends_again(lab: Lab) -> None:
+    """Its closing task does not run once more."""
+    prep = lab.result("prep", 1)
+    run = lab.run("digits", prep=used(prep), train=None)
+    write_json(run / "end.json", {"state": "Finished"})
+    job = run / "steps" / "train" / "attempts" / "2" / "job.json"
+    write_json(job, {})
+    ago = time.time() - 2 * 3600
+    os.utime(run / "end.json", (ago - 60, ago - 60))
+    os.utime(run / "run.json", (ago - 90, ago - 90))
+    os.utime(job, (ago, ago))
+    assert lab.collect().removed == [], "the step has no result yet"
+    write_json(run / "steps" / "train" / "result.json", {"state": "Finished", "attempt": 2, "outputs": {}})
+    os.utime(job)
+    assert lab.collect().removed == [], "a later step may have been cleared with it"
+    os.utime(job, (ago, ago))
+    assert lab.collect().removed == [prep]
+
+
 def test_a_run_that_died_does_not_keep_its_results_for_ever(lab: Lab) -> None:
     prep = lab.result("prep", 1)
     lab.run("digits", prep=used(prep))

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from aml_provider.operators.record import StepRecordOperator
 from aml_provider.sensors.reuse import StepReuseSensor
 from tests.dag_runs import Airflow, Ended
 from tests.reuse.machines import until
@@ -437,6 +438,14 @@ def test_a_recording_task_with_nothing_before_it_says_where_it_belongs(project: 
             "step 'totals', 'table': {run_id} in 'workspaceblobstore:{run_id}' stands for nothing; write {run-id}",
         ),
         (
+            "outputs={'table': 'workspaceblobstore:.aml/reuse'}",
+            "step 'totals', 'table': 'workspaceblobstore:.aml/reuse' is where runs keep records; give another",
+        ),
+        (
+            "skips=['compue']",
+            "skips names 'compue', which is no task behind 'look'; these are: compute, keep, show",
+        ),
+        (
             "parameters={'since': {'day': Path('/')}}",
             "step 'totals', parameter 'since': PosixPath('/') of type PosixPath has no content that could be compared;",
         ),
@@ -490,12 +499,19 @@ def test_a_sensor_that_would_ask_again_and_again_in_new_processes_is_refused() -
         ({"outputs": {}, "version": 3}, "step 'totals': version=3 is no text; write version='3'"),
         ({"outputs": {}, "step": None}, "step None: step=None is no text"),
         ({"outputs": {}, "lease_seconds": "10"}, "look: lease_seconds='10' is no number of seconds above 0"),
+        ({"outputs": {}, "skips": "compute"}, "look: skips='compute' is text; give a list of task ids"),
+        ({"outputs": {}, "step": ""}, "step is empty; give the step a name"),
         ({"outputs": {}, "lease_seconds": 0}, "look: lease_seconds=0 is no number of seconds above 0"),
     ],
 )
 def test_an_argument_of_a_wrong_type_is_said_when_the_dag_is_read(arguments: dict[str, Any], sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         StepReuseSensor(**{"task_id": "look", "step": "totals", **arguments})
+
+
+def test_what_is_recorded_for_is_a_sensor() -> None:
+    with pytest.raises(ValueError, match="keep: sensor is 'look'; give the StepReuseSensor itself"):
+        StepRecordOperator(task_id="keep", sensor="look")
 
 
 def test_what_a_template_gives_is_taken_when_the_task_runs(project: Project) -> None:

@@ -36,6 +36,7 @@ def _argument(
     item: Any, step: PipelineStep, data: StepData, parameters: Parameters, expand: bool, place: int
 ) -> Argument:
     if isinstance(item, str):
+        _check_text(item, step, place)
         return _text(item, data) if expand else Text(value=item)
     if isinstance(item, (bool, numbers.Number)):
         return Text(value=str(item))
@@ -61,6 +62,18 @@ def _argument(
     raise PipelineError(
         f"{what} is {item!r}, a {type(item).__name__}; use text, numbers, pipeline parameters or data objects."
     )
+
+
+def _check_text(text: str, step: PipelineStep, place: int) -> None:
+    try:
+        no_program = b"\0" in text.encode()
+    except UnicodeEncodeError:
+        no_program = True
+    if no_program:
+        raise PipelineError(
+            f"Step {step.name!r}: argument {place} is {text!r}, which no program can be given: it holds a NUL "
+            "character, or half of a surrogate pair."
+        )
 
 
 def _parameter(item: PipelineParameter, step: PipelineStep, data: StepData, parameters: Parameters) -> Argument:

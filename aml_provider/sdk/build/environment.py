@@ -41,6 +41,12 @@ def environment_spec(step: str, config: RunConfiguration | None, source: Pipelin
             "the Environment's environment_variables, shared memory is shm_size, the network is set on the compute "
             "target in the workspace file, and data comes by inputs."
         )
+    for name in environment.environment_variables:
+        if not str(name) or "=" in str(name) or "\0" in str(name):
+            raise PipelineError(
+                f"Step {step!r}: its environment has a variable named {name!r}, and no name of a variable is empty or "
+                "holds an equals sign."
+            )
     image = environment.docker.base_image
     shm_size = environment.docker.shm_size
     # The run's own setting wins, like everything that v1 has put into docker_runtime_config since.

@@ -243,6 +243,10 @@ def options(
         raise PipelineError(
             f"pipeline_parameters is a {type(parameters).__name__}, but must be a dictionary of name -> value."
         )
+    switches = {"continue_on_step_failure": continue_on_step_failure, "regenerate_outputs": regenerate_outputs}
+    for name, value in switches.items():
+        if value not in (True, False, None):
+            raise PipelineError(f"{name} is {value!r}; give True or False.")
     return SubmitOptions(
         experiment=experiment,
         parameters=dict(parameters or {}),

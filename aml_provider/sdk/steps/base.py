@@ -10,6 +10,7 @@ from typing import Any
 from aml_provider.sdk.consumption import unwrapped
 from aml_provider.sdk.identity import Identity
 from aml_provider.sdk.outputs import OutputDatasetConfig
+from aml_provider.sdk.runconfig import RunConfiguration
 from aml_provider.spec.errors import PipelineError
 
 _created = itertools.count()
@@ -115,12 +116,19 @@ class ScriptStep(PipelineStep):
         version: str | None,
     ) -> None:
         super().__init__(name, inputs, outputs, arguments)
+        if runconfig is not None and not isinstance(runconfig, RunConfiguration):
+            raise PipelineError(
+                f"Step {name!r}: runconfig is {runconfig!r}; give a RunConfiguration, whose environment is the "
+                "Environment."
+            )
+        if allow_reuse not in (True, False):
+            raise PipelineError(f"Step {name!r}: allow_reuse is {allow_reuse!r}; give True or False.")
         self.compute_target = compute_target
-        self.runconfig = runconfig
+        self.runconfig: Any = runconfig
         self.runconfig_pipeline_params = dict(runconfig_pipeline_params or {})
         self.params = dict(params or {})
         self.source_directory = source_directory
-        self.allow_reuse = allow_reuse
+        self.allow_reuse = bool(allow_reuse)
         self.version = version
         if compute_target is None and (runconfig is None or runconfig.target is None):
             raise PipelineError(
