@@ -50,7 +50,8 @@ def run_app() -> None:
         # What can be said better is said where it happens; a file that cannot be read or written needs no traceback.
         if e.filename is None or e.strerror is None:
             raise
-        print(f"aml: {os.fsdecode(e.filename)}: {e.strerror}", file=sys.stderr)
+        names = [os.fsdecode(name) for name in (e.filename, e.filename2) if name is not None]
+        print(f"aml: {' -> '.join(names)}: {e.strerror}", file=sys.stderr)
         sys.exit(1)
 
 
