@@ -11,17 +11,20 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from aml_provider.execution.lifecycle import Ending
+from aml_provider.reuse.claims import Claims
 from aml_provider.runs.layout import RunFolder, read_json, write_json
 from aml_provider.spec.errors import AmlError
 from aml_provider.tracking.ledger import Ledger, locked
 from aml_provider.tracking.recorder import close_run
 from aml_provider.tracking.unseen import end_open_runs
 
+# Within that time Airflow has stopped a task that a person has marked: it hears of it with its next heartbeat.
+_STOPPED_SECONDS = 30.0
 # A head task that closes a reused run is ended by Airflow after some seconds.
 _WAIT_SECONDS = 300.0
 _log = logging.getLogger(__name__)
@@ -49,6 +52,14 @@ def close(order: Mapping[str, Any]) -> None:
         end_open_runs(order["server"], *run)
 
 
+def _end_claims(claims: Sequence[Mapping[str, Any]]) -> None:
+    """Let others compute what nobody behind a sensor is going to record: as soon as its task must have been stopped."""
+    for told in claims:
+        Claims.at(told["index"], told["run_store"], told["bucket"]).let_end(
+            told["key"], told["owner"], _STOPPED_SECONDS
+        )
+
+
 def _is_closed(folder: Path) -> bool:
     """Whether somebody has closed the run meanwhile; whoever is at it is waited for."""
     with locked(folder, _WAIT_SECONDS):
@@ -71,9 +82,13 @@ def main() -> None:
     order = json.loads(file.read_text(encoding="utf-8"))
     file.unlink()
     try:
-        close(order)
+        if "claims" in order:
+            _end_claims(order["claims"])
+        else:
+            close(order)
     except (AmlError, OSError) as error:
-        _log.warning("MLflow was not told that run %s of %s has ended: %s", order["run_id"], order["dag_id"], error)
+        left = "its claims stay until their leases end" if "claims" in order else "MLflow was not told"
+        _log.warning("run %s of %s has ended, and %s: %s", order["run_id"], order["dag_id"], left, error)
 
 
 if __name__ == "__main__":

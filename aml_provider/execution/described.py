@@ -28,11 +28,13 @@ class Decided:
 
     :param why: why it is reused, or runs, in lines.
     :param outputs: where its outputs are, or will be.
+    :param claimed: the fingerprint that it has claimed, if it has one and runs.
     """
 
     reused: bool
     why: list[str]
     outputs: dict[str, Any]
+    claimed: str | None = None
 
 
 def decide(run: StepRun, number: int, lease_seconds: float, stale: Claim | None) -> Decided | Claim:
@@ -61,7 +63,8 @@ def decide(run: StepRun, number: int, lease_seconds: float, stale: Claim | None)
     # Kept for a reused task too: a person may have it run all the same, and then its result is the newer one.
     keep_fingerprint(run, run.folder.attempt(number), decision.fingerprint, why, replace=reused or decision.outdated)
     places = decision.outputs if reused else _declared(run)
-    return Decided(reused, why, {name: place.model_dump() for name, place in places.items()})
+    claimed = None if reused or decision.fingerprint is None else decision.fingerprint.key
+    return Decided(reused, why, {name: place.model_dump() for name, place in places.items()}, claimed)
 
 
 def record(run: StepRun, number: int, told: Mapping[str, Any]) -> dict[str, Any]:

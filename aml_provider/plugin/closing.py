@@ -1,4 +1,4 @@
-"""Sees to it that no MLflow run stays open, however a run has ended.
+"""Sees to it that no MLflow run stays open, and no claim of a hand-written DAG, however a run has ended.
 
 A run's closing task does that; but it may be killed, its run may take longer than it may, or a person may mark the
 task as ended. These hooks are called by the scheduler, when it sees that a run is over, and by the API server, when a
@@ -18,12 +18,14 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.listeners import hookimpl
 
-from aml_provider.spec.names import CLOSED_XCOM, END_KEY, FINAL_STATES, HEAD_KEY, RECORD_XCOM
+from aml_provider.spec.names import CLAIM_XCOM, CLOSED_XCOM, END_KEY, FINAL_STATES, HEAD_KEY, RECORD_XCOM
 
 if TYPE_CHECKING:
     from airflow.models.dagrun import DagRun
 
 _log = logging.getLogger(__name__)
+# What releases the claim of a hand-written DAG's sensor.
+_RECORDING = "StepRecordOperator"
 # The states of a run that is over.
 _OVER = ("success", "failed")
 
@@ -65,27 +67,30 @@ def _order(dag_run: DagRun) -> dict[str, Any] | None:
     session = object_session(dag_run)
     if session is None:
         return None
-    said = {
-        str(key): value
-        for key, value in session.execute(
-            select(XComModel.key, XComModel.value).where(
-                XComModel.dag_id == dag_run.dag_id,
-                XComModel.run_id == dag_run.run_id,
-                XComModel.task_id.in_((HEAD_KEY, END_KEY)),
-                XComModel.key.in_((RECORD_XCOM, CLOSED_XCOM)),
-            )
+    found = session.execute(
+        select(XComModel.task_id, XComModel.key, XComModel.value).where(
+            XComModel.dag_id == dag_run.dag_id,
+            XComModel.run_id == dag_run.run_id,
+            XComModel.key.in_((RECORD_XCOM, CLOSED_XCOM, CLAIM_XCOM)),
         )
-    }
-    if RECORD_XCOM not in said or CLOSED_XCOM in said:
+    ).all()
+    said = {str(key): value for task, key, value in found if task in (HEAD_KEY, END_KEY)}
+    claims = [value for _, key, value in found if key == CLAIM_XCOM]
+    if not claims and (RECORD_XCOM not in said or CLOSED_XCOM in said):
         return None
-    states = {
-        str(task): str(state) if state else "removed"
-        for task, state in session.execute(
-            select(TaskInstance.task_id, TaskInstance.state).where(
-                TaskInstance.dag_id == dag_run.dag_id, TaskInstance.run_id == dag_run.run_id
-            )
+    rows = session.execute(
+        select(TaskInstance.task_id, TaskInstance.state, TaskInstance.operator).where(
+            TaskInstance.dag_id == dag_run.dag_id, TaskInstance.run_id == dag_run.run_id
         )
-    }
+    ).all()
+    if claims:
+        # What records a result gives its claim back when it runs.
+        recording = [str(state) for _, state, operator in rows if operator == _RECORDING]
+        if len(recording) >= len(claims) and set(recording) <= {"success", "failed"}:
+            return None
+        known = [json.loads(value) if isinstance(value, str) else value for value in claims]
+        return {"claims": known, "dag_id": dag_run.dag_id, "run_id": dag_run.run_id}
+    states = {str(task): str(state) if state else "removed" for task, state, _ in rows}
     if states.get(END_KEY, "removed") not in FINAL_STATES:
         return None
     record = said[RECORD_XCOM]

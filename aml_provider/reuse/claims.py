@@ -12,16 +12,16 @@ import errno
 import logging
 import os
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from aml_provider.runs.layout import RunStore
 from aml_provider.storage.record_store import RecordStore
 
 from .claim_files import DEFAULT_LEASE_SECONDS, Claim, claim_name, new_claim
-from .keeping import name_of_this_place, records_in
+from .keeping import name_of_this_place, records_in, store_in
 from .leases import Lease
 
 __all__ = ["DEFAULT_LEASE_SECONDS", "Claim", "Claims", "Lease", "Observer"]
@@ -56,6 +56,17 @@ class Claims:
         :raises DatastoreError: it is in a bucket that cannot be opened.
         """
         return cls(records_in(place), place.root if isinstance(place, RunStore) else root, name_of_this_place(place))
+
+    @classmethod
+    def at(cls, index: str, run_store: str, bucket: Mapping[str, Any] | None) -> Claims:
+        """The claims of an index that another process has described.
+
+        :param index: its folder.
+        :param bucket: where it is in a bucket instead, as :func:`~aml_provider.reuse.keeping.bucket_of` has it.
+        """
+        if bucket is None:
+            return cls.of(Path(index), Path(run_store))
+        return cls.of(store_in(Path(run_store), bucket))
 
     def acquire(
         self,
@@ -101,6 +112,17 @@ class Claims:
             content = self._store.read(name)
             if content is not None and self._known(Claim.from_bytes("", content)).owner in owners:
                 self._store.swap(name, content, None, durable=False)
+
+    def let_end(self, key: str, owner: str, seconds: float) -> None:
+        """Have the claim of an owner that is being stopped end soon, when nobody renews it any more.
+
+        :param seconds: after how long others may compute.
+        :raises OSError: the store cannot be read.
+        """
+        content = self._store.read(claim_name(key))
+        claim = None if content is None else Claim.from_bytes(key, content)
+        if claim is not None and self._known(claim).owner == owner and claim.lease_seconds > seconds:
+            Lease(self._store, claim).update(lease_seconds=seconds)
 
     def life_sign(self, claim: Claim) -> tuple[int, ...] | None:
         """What changes about the claim's heartbeat file while its step runs; ``None`` when there is no file."""

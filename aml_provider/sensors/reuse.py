@@ -13,6 +13,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException, Downs
 from aml_provider.execution.handwritten import DescribedTask
 from aml_provider.runs.binding import step_run_id
 from aml_provider.spec.errors import AmlError
+from aml_provider.spec.names import CLAIM_XCOM
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -80,6 +81,7 @@ class StepReuseSensor(DescribedTask, BaseSensorOperator):
         self.lease_seconds = lease_seconds
         self.deferrable = deferrable
         self._skip = False
+        self._claimed: dict[str, Any] | None = None
         self._observer: Observer | None = None
         self._stale: Claim | None = None
         self.check_types()
@@ -129,6 +131,7 @@ class StepReuseSensor(DescribedTask, BaseSensorOperator):
             raise AirflowException(f"step {self.step!r} cannot be looked up: {where}{e.strerror or e}") from None
         if isinstance(outcome, Decided):
             self._skip, self._places = outcome.reused, outcome.outputs
+            self._claimed = None if outcome.claimed is None else _told(run, outcome.claimed)
             first, *more = outcome.why
             self.log.info("%s: %s: %s", self.step, "reused" if outcome.reused else "runs", first)
             for line in more:
@@ -179,6 +182,9 @@ class StepReuseSensor(DescribedTask, BaseSensorOperator):
         if self._skip:
             context["ti"].xcom_push("return_value", self._places)
             raise DownstreamTasksSkipped(tasks=self._to_skip())  # type: ignore[no-untyped-call]
+        if self._claimed is not None:
+            # For who ends the claim when the run is ended from outside, and nothing behind this sensor runs any more.
+            context["ti"].xcom_push(CLAIM_XCOM, self._claimed)
         return self._places
 
     def _to_skip(self) -> list[str]:
@@ -191,3 +197,17 @@ class StepReuseSensor(DescribedTask, BaseSensorOperator):
             return sorted(task.task_id for task in self.get_direct_relatives(upstream=False))
         before = set().union(*(tasks[t].get_flat_relative_ids(upstream=True) for t in recording))
         return sorted(recording | (behind & before))
+
+
+def _told(run: StepRun, key: str) -> dict[str, Any]:
+    """A claim as JSON."""
+    from aml_provider.reuse.keeping import bucket_of
+
+    store = run.binding.store
+    return {
+        "key": key,
+        "owner": run.step_run_id,
+        "index": str(store.reuse),
+        "run_store": str(store.root),
+        "bucket": bucket_of(store),
+    }

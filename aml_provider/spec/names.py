@@ -18,6 +18,8 @@ METRICS_XCOM = "metrics"
 RECORD_XCOM = "aml_record"
 #: XCom of the task that has closed the run's MLflow runs: how the run ended.
 CLOSED_XCOM = "aml_closed"
+#: XCom of a hand-written DAG's sensor: the claim that it has taken for the tasks behind it.
+CLAIM_XCOM = "aml_claim"
 #: Airflow's states of tasks that have come to their end.
 FINAL_STATES = ("success", "failed", "skipped", "upstream_failed", "removed")
 RESERVED_KEYS = frozenset({HEAD_KEY, END_KEY})

@@ -104,10 +104,8 @@ class ClaimTrigger(BaseTrigger):
             await asyncio.sleep(self.poll_seconds)
 
     def _opened(self) -> tuple[ReuseIndex, Claims]:
-        if self.bucket is None:
-            return ReuseIndex.of(Path(self.index)), Claims.of(Path(self.index), Path(self.run_store))
-        store = store_in(Path(self.run_store), self.bucket)
-        return ReuseIndex.of(store), Claims.of(store)
+        where = Path(self.index) if self.bucket is None else store_in(Path(self.run_store), self.bucket)
+        return ReuseIndex.of(where), Claims.at(self.index, self.run_store, self.bucket)
 
     def _look(self, index: ReuseIndex, observer: Observer) -> dict[str, Any] | None:
         # The claim first: its owner writes the record before it gives the claim back.

@@ -77,7 +77,7 @@ def server(
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         started.start()
-        started.ready({"digits", "fan-out", "hold", "counted-local"})
+        started.ready({"digits", "fan-out", "hold", "counted-local", "by-hand"})
         yield started
     finally:
         started.stop()
