@@ -5,7 +5,7 @@ BIN := .venv/bin
 AML := $(CURDIR)/.venv/bin/aml
 READY := .venv/.ready
 # The tests of the one real Airflow mostly wait for it; meanwhile a second process does others.
-SIDE_BY_SIDE := --numprocesses 2 --no-loadscope-reorder
+SIDE_BY_SIDE := --numprocesses 3 --no-loadscope-reorder
 
 # The demo works on a copy of the samples, because it changes a line. What it keeps is beside that copy, as
 # dags/workspace.yaml says; the rest tells which MLflow run is the latest.

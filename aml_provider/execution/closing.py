@@ -87,8 +87,11 @@ def main() -> None:
         else:
             close(order)
     except (AmlError, OSError) as error:
-        left = "its claims stay until their leases end" if "claims" in order else "MLflow was not told"
-        _log.warning("run %s of %s has ended, and %s: %s", order["run_id"], order["dag_id"], left, error)
+        run = f"run {order['run_id']} of {order['dag_id']}"
+        if "claims" in order:
+            _log.warning("the claims of %s stay until their leases end: %s", run, error)
+        else:
+            _log.warning("MLflow was not told that %s has ended: %s", run, error)
 
 
 if __name__ == "__main__":
