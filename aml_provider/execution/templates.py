@@ -7,4 +7,5 @@ from typing import Any
 
 def is_template(value: Any) -> bool:
     """Whether it is known only when the task runs: text with a template, or the result of another task."""
-    return (isinstance(value, str) and "{{" in value) or hasattr(value, "resolve")
+    # What Airflow's results of tasks have, and paths have not.
+    return (isinstance(value, str) and "{{" in value) or hasattr(value, "iter_references")

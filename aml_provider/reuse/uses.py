@@ -18,8 +18,9 @@ from aml_provider.storage.paths import glob_regex, glob_root, is_glob, normalize
 from aml_provider.storage.registry import DATASETS, Registry
 from aml_provider.workspace.resolved import LoadedWorkspace
 
-# How long after the last start in it a run that was cleared may still go on, though all that has started has ended.
-_QUIET_SECONDS = 3600.0
+# So long after the last start in it, a run that was cleared may still go on, though all that has started has ended:
+# steps wait for a place in their pool. Where Airflow can be asked, nobody has to wait.
+_QUIET_SECONDS = 86_400.0
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,8 @@ def _never(dag_id: str, run_id: str) -> bool:
 def running_runs(store: RunStore, is_over: Callable[[str, str], bool] = _never) -> list[RunningRun]:
     """The runs that have not ended, or in which something has started since.
 
-    :param is_over: whether a run that did not say how it ended is known not to go on, by DAG id and run id.
+    :param is_over: whether a run that did not say how it ended, or was cleared, is known not to go on, by DAG id and
+        run id.
     :raises AmlError: the records of a run cannot be read, so nobody knows what it needs.
     """
     found = []
@@ -125,7 +127,10 @@ def running_runs(store: RunStore, is_over: Callable[[str, str], bool] = _never) 
             else:
                 # In a run that had ended, a step that was cleared runs again, or the head task decides anew.
                 newest = max(_starts(folder), default=0.0)
-                goes_on = newest > ended and not _is_quiet(RunFolder(folder), record, newest)
+                goes_on = newest > ended and not (
+                    is_over(str(record["dag_id"]), str(record["run_id"]))
+                    or _is_quiet(RunFolder(folder), record, newest)
+                )
             if goes_on:
                 found.append(_running(RunFolder(folder), record))
         except (OSError, ValueError, KeyError, TypeError) as e:

@@ -15,8 +15,6 @@ from airflow.configuration import conf
 
 # The scheduler hears of it in one of its next loops.
 _FACTOR = 1.5
-
-
 # The module that a triggerer's process is.
 _TRIGGERER = "airflow.jobs.triggerer_job_runner"
 

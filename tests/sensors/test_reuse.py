@@ -496,6 +496,7 @@ def test_a_sensor_that_would_ask_again_and_again_in_new_processes_is_refused() -
     [
         ({"outputs": ["table"]}, r"step 'totals': outputs=\['table'\] is no mapping; give names and their places"),
         ({"outputs": {}, "parameters": "EUR"}, "step 'totals': parameters='EUR' is no mapping; give names and their v"),
+        ({"outputs": Path("x")}, r"step 'totals': outputs=PosixPath\('x'\) is no mapping"),
         ({"outputs": {}, "version": 3}, "step 'totals': version=3 is no text; write version='3'"),
         ({"outputs": {}, "step": None}, "step None: step=None is no text"),
         ({"outputs": {}, "lease_seconds": "10"}, "look: lease_seconds='10' is no number of seconds above 0"),
