@@ -50,7 +50,7 @@ def test_airflow_finds_files_that_speak_of_neither_airflow_nor_dags(server: Serv
         assert "import airflow" not in words
     assert server.import_errors() == []
     found = {d["dag_id"] for d in server.api.get("dags")["dags"]}
-    assert {d for d in found if not d.startswith("counted-")} == {"digits", "fan-out", "hold", "moved"}
+    assert {d for d in found if not d.startswith("counted-")} == {"digits", "fan-out", "hold", "moved", "by-hand"}
 
 
 def test_pools_are_created_once_and_checked(samples: Samples, server: Server) -> None:
