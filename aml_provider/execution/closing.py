@@ -17,6 +17,7 @@ from typing import Any
 
 from aml_provider.execution.lifecycle import Ending
 from aml_provider.reuse.claims import Claims
+from aml_provider.reuse.keeping import place_told
 from aml_provider.runs.layout import RunFolder, read_json, write_json
 from aml_provider.spec.errors import AmlError
 from aml_provider.tracking.ledger import Ledger, locked
@@ -55,9 +56,8 @@ def close(order: Mapping[str, Any]) -> None:
 def _end_claims(claims: Sequence[Mapping[str, Any]]) -> None:
     """Let others compute what nobody behind a sensor is going to record: as soon as its task must have been stopped."""
     for told in claims:
-        Claims.at(told["index"], told["run_store"], told["bucket"]).let_end(
-            told["key"], told["owner"], _STOPPED_SECONDS
-        )
+        place = place_told(told["index"], told["run_store"], told["bucket"])
+        Claims.of(place, Path(told["run_store"])).let_end(told["key"], told["owner"], _STOPPED_SECONDS)
 
 
 def _is_closed(folder: Path) -> bool:

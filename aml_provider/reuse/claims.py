@@ -12,16 +12,16 @@ import errno
 import logging
 import os
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from aml_provider.runs.layout import RunStore
 from aml_provider.storage.record_store import RecordStore
 
 from .claim_files import DEFAULT_LEASE_SECONDS, Claim, claim_name, new_claim
-from .keeping import name_of_this_place, records_in, store_in
+from .keeping import name_of_this_place, records_in
 from .leases import Lease
 
 __all__ = ["DEFAULT_LEASE_SECONDS", "Claim", "Claims", "Lease", "Observer"]
@@ -56,17 +56,6 @@ class Claims:
         :raises DatastoreError: it is in a bucket that cannot be opened.
         """
         return cls(records_in(place), place.root if isinstance(place, RunStore) else root, name_of_this_place(place))
-
-    @classmethod
-    def at(cls, index: str, run_store: str, bucket: Mapping[str, Any] | None) -> Claims:
-        """The claims of an index that another process has described.
-
-        :param index: its folder.
-        :param bucket: where it is in a bucket instead, as :func:`~aml_provider.reuse.keeping.bucket_of` has it.
-        """
-        if bucket is None:
-            return cls.of(Path(index), Path(run_store))
-        return cls.of(store_in(Path(run_store), bucket))
 
     def acquire(
         self,

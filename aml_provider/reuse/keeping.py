@@ -41,6 +41,15 @@ def store_in(root: Path, bucket: Mapping[str, Any]) -> RunStore:
     return RunStore(root, bucket["name"], DatastoreConfig.from_told(bucket))
 
 
+def place_told(index: str, run_store: str, bucket: Mapping[str, Any] | None) -> RunStore | Path:
+    """The index that another process has described.
+
+    :param index: its folder, :param run_store: the run store's.
+    :param bucket: where it is in a bucket instead, as :func:`bucket_of` has it.
+    """
+    return Path(index) if bucket is None else store_in(Path(run_store), bucket)
+
+
 def name_of_this_place(place: RunStore | Path) -> str:
     """What tells apart run stores that share a bucket: their runs may have the same ids. Empty for a folder."""
     if isinstance(place, Path) or not is_in_bucket(place):

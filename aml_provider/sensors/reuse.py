@@ -144,7 +144,7 @@ class StepReuseSensor(DescribedTask, BaseSensorOperator):
 
     def _check_skips(self) -> None:
         """Refuse to skip what could not be skipped: the task would run, though its result is reused."""
-        behind = self.get_flat_relative_ids(upstream=False)
+        behind = self.get_flat_relative_ids(upstream=False) if self.skips else set()
         for task in self.skips or ():
             if task not in behind:
                 known = ", ".join(sorted(behind)) or "none"

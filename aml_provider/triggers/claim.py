@@ -13,7 +13,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from aml_provider.reuse.claims import Claims, Observer
 from aml_provider.reuse.index import ReuseIndex
-from aml_provider.reuse.keeping import bucket_of, store_in
+from aml_provider.reuse.keeping import bucket_of, place_told
 from aml_provider.runs.layout import RunStore
 from aml_provider.spec.errors import AmlError
 from aml_provider.triggers.settling import Settling
@@ -104,8 +104,8 @@ class ClaimTrigger(BaseTrigger):
             await asyncio.sleep(self.poll_seconds)
 
     def _opened(self) -> tuple[ReuseIndex, Claims]:
-        where = Path(self.index) if self.bucket is None else store_in(Path(self.run_store), self.bucket)
-        return ReuseIndex.of(where), Claims.at(self.index, self.run_store, self.bucket)
+        place = place_told(self.index, self.run_store, self.bucket)
+        return ReuseIndex.of(place), Claims.of(place, Path(self.run_store))
 
     def _look(self, index: ReuseIndex, observer: Observer) -> dict[str, Any] | None:
         # The claim first: its owner writes the record before it gives the claim back.
