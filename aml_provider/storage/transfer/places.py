@@ -119,6 +119,8 @@ def _destination(
     found = _look(place)
     if isinstance(found, Refused):
         raise TransferError(f"the destination {_named(place)} {found.why}; give the place itself.")
+    if found is None and end.keeps_folders:
+        _check_above(place)
     there = None if found is None else PlaceType.FILE if isinstance(found, Entry) else PlaceType.DIRECTORY
     wanted = declared or (PlaceType.DIRECTORY if place.says_folder else there or source)
     if there is PlaceType.FILE and (wanted is PlaceType.DIRECTORY or source is PlaceType.DIRECTORY):
@@ -130,6 +132,21 @@ def _destination(
             f"the destination {_named(place)} is a directory where a file is declared; correct the path."
         )
     return found, wanted
+
+
+def _check_above(place: Place) -> None:
+    """Look at what the place is below.
+
+    :raises TransferError: that is a file.
+    """
+    above, found = place.clean.rpartition("/")[0], None
+    while above and (found := _look(Place(place.store, above))) is None:
+        above = above.rpartition("/")[0]
+    if isinstance(found, Entry):
+        raise TransferError(
+            f"the destination {_named(place)} cannot be written: {above!r} there is a file, and nothing can be below "
+            "it; remove it, or choose another destination."
+        )
 
 
 def _look(place: Place) -> Entry | Folder | Refused | None:

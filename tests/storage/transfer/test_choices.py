@@ -305,3 +305,15 @@ def test_what_it_has_done_is_said(source: stores.Place, other: stores.Place, tmp
     }
     assert said[0] == f"blobs: -> blobs:x: 0 of 5 files, 0 bytes of {size} bytes, 0 bytes/s"
     assert said[-1].startswith(f"blobs: -> blobs:x: moved 5 files, {size} bytes, in ")
+
+
+@pytest.mark.parametrize("kind", ["local", pytest.param("sftp", marks=pytest.mark.stores)])
+@pytest.mark.parametrize(("start", "end"), [("a.csv", "logs/x"), ("tmp", "logs/x/y")])
+def test_what_would_be_below_a_file_is_refused(
+    kind: str, start: str, end: str, source: stores.Place, make: Make, move: Move
+) -> None:
+    to = make(kind)
+    to.write("logs", b"file")
+    with pytest.raises(TransferError, match=f"'{end}' .*'logs' there is a file, and nothing can be below it; remove"):
+        move(source, start, to, end)
+    assert to.read("logs") == b"file"
