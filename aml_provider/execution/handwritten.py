@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import math
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -89,6 +90,9 @@ class DescribedTask:
                     f"step {self.step!r}: {name}={value!r} is no mapping; give names and their {values}, like "
                     f"{name}={{'name': ...}}"
                 )
+        if isinstance(self.parameters, Mapping):
+            for name, value in self.parameters.items():
+                _check_value(self.step, name, value)
         if self.step == "":
             raise PipelineError("step is empty; give the step a name")
         for name in ("step", "code", "image", "compute_target", "version", "workspace"):
@@ -105,8 +109,6 @@ class DescribedTask:
         :raises WorkspaceFileError: the workspace file is of no use.
         """
         self.check_types()
-        for name, value in self.parameters.items():
-            _check_value(self.step, name, value)
         folder = Path(self.dag.fileloc).parent
         loaded = load_workspace(folder / self.workspace if self.workspace else None, beside=folder)
         workspace = _including(loaded, self.step, self.include)
@@ -162,7 +164,12 @@ def _check_value(step: str, name: str, value: Any) -> None:
                     "mappings text as keys"
                 )
             _check_value(step, name, item)
-    elif not isinstance(value, _SCALARS):
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise PipelineError(
+            f"step {step!r}, parameter {name!r}: {value} is no number of JSON, in which Airflow keeps a DAG; give "
+            f"text, like {str(value)!r}"
+        )
+    elif not (isinstance(value, _SCALARS) or is_template(value)):
         raise PipelineError(
             f"step {step!r}, parameter {name!r}: {value!r} of type {type(value).__name__} has no content that could be "
             "compared; give text, numbers, booleans, lists or mappings of them"

@@ -107,7 +107,7 @@ class Environment(PartOfV1):
         self.version: str | None = None
         self.python: PythonSection = kwargs.pop("python", None) or PythonSection()
         self.docker: DockerSection = kwargs.pop("docker", None) or DockerSection()
-        self._environment_variables: dict[str, str] = dict(kwargs.pop("environment_variables", None) or {})
+        self.environment_variables = kwargs.pop("environment_variables", None)
         self.inferencing_stack_version: str | None = kwargs.pop("inferencing_stack_version", None)
         #: Not written by an author: the environment of a run configuration that names none.
         self.is_default = False

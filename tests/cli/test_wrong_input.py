@@ -67,6 +67,10 @@ WRONG = {
         "from azureml.core import Environment\nEnvironment('e').environment_variables = 'A=1'",
         "Environment 'e': environment_variables is 'A=1'; give a mapping",
     ),
+    "variables as text from the beginning": (
+        "from azureml.core import Environment\nEnvironment('e', environment_variables='A=1')",
+        "Environment 'e': environment_variables is 'A=1'; give a mapping",
+    ),
     "no steps": ("submit()", "no steps"),
     "no submit": ('Pipeline(ws, [script(name="x")])', "submits no pipeline", "submit(...)"),
     "gives up before it submits": ("import sys\nsys.exit(4)", "exit code 4", "before it submitted"),

@@ -446,14 +446,6 @@ def test_a_recording_task_with_nothing_before_it_says_where_it_belongs(project: 
             "skips names 'compue', which is no task behind 'look'; these are: compute, keep, show",
         ),
         (
-            "parameters={'since': {'day': Path('/')}}",
-            "step 'totals', parameter 'since': PosixPath('/') of type PosixPath has no content that could be compared;",
-        ),
-        (
-            "parameters={'since': {1: 2}}",
-            "step 'totals', parameter 'since': the key 1 of type int is no text; give mappings text as keys",
-        ),
-        (
             "code='cod'",
             "step 'totals': its code folder PROJECT/cod does not exist on this worker. A relative one begins in the f",
         ),
@@ -497,6 +489,18 @@ def test_a_sensor_that_would_ask_again_and_again_in_new_processes_is_refused() -
         ({"outputs": ["table"]}, r"step 'totals': outputs=\['table'\] is no mapping; give names and their places"),
         ({"outputs": {}, "parameters": "EUR"}, "step 'totals': parameters='EUR' is no mapping; give names and their v"),
         ({"outputs": Path("x")}, r"step 'totals': outputs=PosixPath\('x'\) is no mapping"),
+        (
+            {"outputs": {}, "parameters": {"since": {"day": Path("/")}}},
+            r"step 'totals', parameter 'since': PosixPath\('/'\) of type PosixPath has no content that could",
+        ),
+        (
+            {"outputs": {}, "parameters": {"since": {1: 2}}},
+            "step 'totals', parameter 'since': the key 1 of type int is no text; give mappings text as keys",
+        ),
+        (
+            {"outputs": {}, "parameters": {"since": [1.5, float("nan")]}},
+            "step 'totals', parameter 'since': nan is no number of JSON, .* give text, like 'nan'",
+        ),
         ({"outputs": {}, "version": 3}, "step 'totals': version=3 is no text; write version='3'"),
         ({"outputs": {}, "step": None}, "step None: step=None is no text"),
         ({"outputs": {}, "lease_seconds": "10"}, "look: lease_seconds='10' is no number of seconds above 0"),
