@@ -351,6 +351,8 @@ def test_a_program_elsewhere_reads_metrics_while_the_step_runs_and_cancels_the_r
 def test_metrics_of_a_deferred_pod_are_in_mlflow_while_it_runs(tracked: Tracked) -> None:
     run = tracked.server.trigger("streamed", holds="yes")
     folder = tracked.await_ready(run, step="held")
+    # A pod may be quicker than the worker that made it and lets go of it.
+    eventually("nobody but the triggerer waits for it", lambda: run.states()["held"] == "deferred", seconds=60)
     eventually("its metric is in MLflow", lambda: tracked.streamed(run, "held"), seconds=120, every=0.5)
     assert run.states()["held"] == "deferred"
     (folder / "go").touch()
