@@ -57,7 +57,7 @@ def changes_between(record: Record, now: Fingerprint, index: ReuseIndex) -> Iter
     yield from _command(old.get("command"), new.get("command"), values)
     yield from _environment(old.get("environment") or {}, new["environment"])
     yield from _mapping("variable", old.get("variables"), new.get("variables"), lambda _: "")
-    yield from _mapping("input", old.get("inputs"), new.get("inputs"), _input)
+    yield from _inputs(old.get("inputs") or {}, new.get("inputs") or {})
     yield from _mapping("output", old.get("outputs"), new.get("outputs"), _output)
     for name in ("type", "version"):
         before, after = (old.get("step") or {}).get(name), new["step"][name]
@@ -173,9 +173,18 @@ def _mapping(part: str, old: Any, new: Any, told: Any) -> Iterable[Change]:
             )
 
 
+def _inputs(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterable[Change]:
+    for change in _mapping("input", old, new, _input):
+        was, now = old.get(change.name), new.get(change.name)
+        if was and now and was[-1][:2] == now[-1][:2] and len(was[-1]) == len(now[-1]) == 3 and was[-1] != now[-1]:
+            yield Change("input", f"{change.name}, order of its files", "", "")
+        else:
+            yield change
+
+
 def _input(declared: Any) -> str:
     content = declared[-1]
-    return f"{content[0]} {short(content[-1])} ({declared[0]})"
+    return f"{content[0]} {short(tree_of(content) or content[-1])} ({declared[0]})"
 
 
 def _output(declared: Any) -> str:

@@ -20,7 +20,7 @@ from aml_provider.spec.models import DataLocation, DatasetSource, StepInput, Ste
 from aml_provider.spec.tables import SqlQuery
 from aml_provider.storage.digest_cache import DigestCache
 from aml_provider.storage.digests import Content
-from aml_provider.storage.gathering import NothingAtPlaceError, is_single, units
+from aml_provider.storage.gathering import NothingAtPlaceError, arrangement, is_single, units
 from aml_provider.storage.sql import dialect_of
 from aml_provider.workspace.resolved import LoadedWorkspace
 
@@ -148,7 +148,8 @@ class Contents:
         return ["file", _file_name(run, source, place), content.digest] if content.is_file else ["tree", content.digest]
 
     def _gathered(self, source: StepInput, found: Sequence[tuple[str, str, str]]) -> list[Any]:
-        return ["gathered", digest(self._named(source, found))]
+        # Rows are read in the order of the places, and a random part of them depends on it.
+        return ["gathered", digest(self._named(source, found)), digest(arrangement(found))]
 
     def files_of(self, run: StepRun, source: StepInput, most: int) -> dict[str, str] | None:
         """What an input consists of: the identity of each file, and of each folder of several places, by its name.

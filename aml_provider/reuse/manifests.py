@@ -22,7 +22,7 @@ MAX_FILES = 10_000
 
 def tree_of(content: Any) -> str | None:
     """The digest of the files that a fingerprint says an input is; ``None`` when it is a single one."""
-    several = isinstance(content, list) and len(content) == 2 and content[0] in ("tree", "gathered")
+    several = isinstance(content, list) and len(content) > 1 and content[0] in ("tree", "gathered")
     return content[1] if several else None
 
 

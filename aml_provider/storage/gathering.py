@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 from aml_provider.spec.models import DataLocation
 from aml_provider.storage.backend_base import Item
@@ -71,6 +72,33 @@ def units(stores: StoreOf, locations: Sequence[DataLocation]) -> list[tuple[str,
             raise NothingAtPlaceError(place)
         found += [(place.datastore, path, inner) for path, inner in there]
     return apart(found)
+
+
+def arrangement(found: Sequence[tuple[str, str, str]]) -> list[Any]:
+    """What :func:`files_at` makes of :func:`units` besides their names and contents.
+
+    Files are listed in the order of their units, and a file that is in two of them is listed once.
+
+    :return: the names in order, then ``[place of one, place of the one that it is in, path in there]`` of such units.
+    """
+    first: dict[tuple[str, str], int] = {}
+    for at, (datastore, path, _) in enumerate(found):
+        first.setdefault((datastore, path), at)
+    inside = [
+        [at, place, path[len(above) :]]
+        for at, (datastore, path, _) in enumerate(found)
+        for above in _with_those_above(path)
+        if (place := first.get((datastore, above), at)) != at
+    ]
+    return [[name for _, _, name in found], inside]
+
+
+def _with_those_above(path: str) -> Iterator[str]:
+    """A path, and the folders that it is in."""
+    while path:
+        yield path
+        path = path.rpartition("/")[0]
+    yield ""
 
 
 def files_at(stores: StoreOf, locations: Sequence[DataLocation]) -> list[FoundFile]:

@@ -121,6 +121,16 @@ def test_changed_data_of_a_pattern_and_of_several_places_is_told_by_names(aml: A
     ]
 
 
+def test_the_same_places_in_another_order_are_told(aml: Aml, tmp_path: Path) -> None:
+    project = make_project(tmp_path / "project")
+    data = {f".aml/datastores/workspaceblobstore/{name}": "x" for name in ("raw/a.csv", "notes/1.txt")}
+    reused.write(project, {"pipeline.py": GATHERING, "code/look.py": "print('looked')\n", **data})
+    assert aml(project, "run", "pipeline.py").code == 0
+    swapped = GATHERING.replace('(store, "raw"), (store, "notes")', '(store, "notes"), (store, "raw")')
+    (project / "pipeline.py").write_text(swapped)
+    assert told(aml(project, "explain", "pipeline.py", "look")) == ["input both, order of its files: changed"]
+
+
 def test_a_parameter_is_told_by_its_name_and_once(aml: Aml, project: Path) -> None:
     assert told(aml(project, "explain", "pipeline.py", "train", "-p", "epochs=30")) == ["parameter epochs: 3 -> 30"]
 

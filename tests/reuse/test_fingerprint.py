@@ -17,6 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aml_provider.datasets.selection import files_of
 from aml_provider.reuse.canonical import canonical, digest
 from aml_provider.reuse.contents import Contents
 from aml_provider.reuse.errors import UnknownIngredientError
@@ -29,6 +30,7 @@ from aml_provider.sdk.steps.base import PipelineStep, ScriptStep
 from aml_provider.spec.models import (
     Concat,
     DataLocation,
+    DatasetSource,
     DatastoreSource,
     EnvironmentSpec,
     InputRef,
@@ -634,6 +636,42 @@ def test_a_pattern_is_known_by_the_files_that_it_means_now(lab: Lab) -> None:
     lab.project.data("raw/3.csv", "5,7\n")
     keys.append(lab.key)
     assert len(set(keys)) == 3
+
+
+def test_the_order_of_several_places_is_the_order_of_the_rows(lab: Lab) -> None:
+    def key(*paths: str) -> str:
+        places = [{"datastore": STORE, "path": path} for path in paths]
+        lab.step = lab.with_field("inputs.0.source.locations", places)
+        return lab.key
+
+    lab.project.data("more/3.csv", "5,6\n")
+    assert key("raw/1.csv", "raw/2.csv") == key("raw/1.csv", "raw/2.csv", "raw/1.csv") == key("raw/*.csv")
+    assert key("raw/2.csv", "raw/1.csv") != key("raw/1.csv", "raw/2.csv")
+    assert key("raw", "more") != key("more", "raw")
+    assert key("raw/*.csv", "more/*.csv") != key("more/*.csv", "raw/*.csv")
+
+
+PLACES = ("a", "a/x.csv", "a/y.csv", "a/*.csv", "b", "b/x.csv", "b/*.csv", "*/x.csv", "**/*.csv", "c", "c/z.csv")
+
+
+@given(*[st.lists(st.sampled_from(PLACES), min_size=1, max_size=4)] * 2)
+def test_two_datasets_of_one_key_have_the_same_files_in_the_same_order(
+    one_lab: Lab, one: list[str], other: list[str]
+) -> None:
+    # One content under many names: what tells datasets apart is which of them there are, and where.
+    for path in ("a/x.csv", "a/y.csv", "b/x.csv", "c/z.csv"):
+        one_lab.project.data(path, "1,2\n" if path != "a/y.csv" else "3,4\n")
+    keys, read = [], []
+    for paths in (one, other):
+        places = [{"datastore": STORE, "path": path} for path in paths]
+        one_lab.step = one_lab.with_field("inputs.0.source.locations", places)
+        contents = Contents(one_lab.run().binding.workspace)
+        source = one_lab.step.inputs[0].source
+        assert isinstance(source, DatasetSource)
+        files = files_of(contents.store, source)
+        read.append([(file.inner, (one_lab.project.store / file.path).read_text()) for file in files])
+        keys.append(one_lab.key)
+    assert keys[0] != keys[1] or read[0] == read[1]
 
 
 # --- everywhere the same --------------------------------------------------------------------------------------------
