@@ -18,9 +18,10 @@ from aml_provider.sdk.outputs import OutputFileDatasetConfig
 from aml_provider.sdk.parameter import PipelineParameter
 from aml_provider.sdk.ports import InputPortBinding, OutputPortBinding, PipelineData
 from aml_provider.sdk.runconfig import RunConfiguration
+from aml_provider.sdk.script_run_config import ScriptRunConfig
 from aml_provider.sdk.steps.base import StepSequence
 from aml_provider.sdk.steps.command import CommandStep
-from aml_provider.spec.errors import NotSupportedError
+from aml_provider.spec.errors import NotSupportedError, PipelineError
 from aml_provider.spec.models import (
     Command,
     Concat,
@@ -424,6 +425,18 @@ def test_a_command_from_the_run_configuration(build) -> None:
     made = build(CommandStep(runconfig=config, name="list", source_directory="src")).steps[0]
     assert made.action == Command(words=(Text(value="ls -l"),))
     assert (made.source_directory, made.compute_target) == ("src", "cpu")
+
+
+def test_a_command_from_a_script_run(project, build) -> None:
+    (project / "src" / "list.sh").write_text("ls\n")
+    source = ScriptRunConfig("src", command=["sh", "list.sh"], compute_target="cpu", environment=Environment("mine"))
+    made = build(CommandStep(name="list", runconfig=source)).steps[0]
+    assert (made.source_directory, made.compute_target) == ("src", "cpu")
+    assert made.environment is not None
+    assert made.environment.name == "mine"
+    assert made.action == Command(words=(Text(value="sh"), Text(value="list.sh")))
+    with pytest.raises(PipelineError, match="CommandStep 'train': command is missing"):
+        CommandStep(name="train", runconfig=ScriptRunConfig("src", script="train.py"))
 
 
 def test_options_of_a_submission(step, build) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from aml_provider.sdk.plain import plain_errors
+from aml_provider.sdk.runconfig import RunConfiguration
+from aml_provider.sdk.script_run_config import ScriptRunConfig
 from aml_provider.sdk.steps.base import ScriptStep
 from aml_provider.spec.errors import PipelineError
 
@@ -17,6 +19,8 @@ class CommandStep(ScriptStep):
 
     :param command: text, or a list of words that may hold data objects and parameters; default: the run
         configuration's command. The other parameters mean what those of ``PythonScriptStep`` mean.
+    :param runconfig: a ``RunConfiguration``, or a ``ScriptRunConfig`` with a command, whose source directory is the
+        step's unless one is given.
     """
 
     STEP_TYPE = "CommandStep"
@@ -36,7 +40,10 @@ class CommandStep(ScriptStep):
         allow_reuse: bool = True,
         version: str | None = None,
     ) -> None:
-        if command is None and runconfig is not None:
+        if isinstance(runconfig, ScriptRunConfig):
+            source_directory = source_directory or runconfig.source_directory
+            runconfig = runconfig.run_config
+        if command is None and isinstance(runconfig, RunConfiguration):
             command = runconfig.command
         if not command:
             raise PipelineError(
