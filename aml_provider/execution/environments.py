@@ -27,6 +27,7 @@ from aml_provider.reuse.packages import (
     without_credentials,
 )
 from aml_provider.spec.models import EnvironmentSpec, PythonSpec
+from aml_provider.storage.digest_cache import DigestCache
 
 _log = logging.getLogger(__name__)
 
@@ -87,10 +88,12 @@ def resolve(environment: EnvironmentSpec | None, locks: EnvironmentLocks, say: C
     return True
 
 
-def is_as_fingerprinted(fingerprint: Fingerprint, environment: EnvironmentSpec | None, locks: EnvironmentLocks) -> bool:
+def is_as_fingerprinted(
+    fingerprint: Fingerprint, environment: EnvironmentSpec | None, locks: EnvironmentLocks, cache: DigestCache
+) -> bool:
     """Whether a local step would still find what its fingerprint says: somebody may just have refreshed packages."""
     known = fingerprint.parts["environment"]
-    return bool(known.get("kind") == "declared" or known == local_identity(environment, locks).identity)
+    return bool(known.get("kind") == "declared" or known == local_identity(environment, locks, cache).identity)
 
 
 def _lines(python: PythonSpec, locked: LockedEnvironment) -> list[str]:

@@ -89,9 +89,14 @@ class LocalStepOperator(StepTask, BaseOperator):
     def _check_fingerprint(self, locks: EnvironmentLocks) -> None:
         """Keep no result under a fingerprint that speaks of other packages than the step has got."""
         from aml_provider.execution.environments import is_as_fingerprinted
+        from aml_provider.storage.digest_cache import DigestCache
 
         fingerprint = self.go.fingerprint
-        if fingerprint is not None and not is_as_fingerprinted(fingerprint, self.step.environment, locks):
+        if fingerprint is None:
+            return
+        with DigestCache(self.binding.digest_cache) as cache:
+            same = is_as_fingerprinted(fingerprint, self.step.environment, locks, cache)
+        if not same:
             self.log.warning(
                 "the environment of step %r has just been changed, so its result will not be reused", self.step.name
             )

@@ -157,6 +157,8 @@ def _environment(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterable[Cha
             continue
         if name == "packages" and isinstance(before, Mapping) and isinstance(after, Mapping):
             yield from _mapping("package", before, after, str)
+        elif name == "loose":
+            yield from _mapping("module", before, after, short)
         else:
             yield Change("environment", name, _maybe(before), _maybe(after))
 

@@ -148,8 +148,9 @@ class Contents:
         return ["file", _file_name(run, source, place), content.digest] if content.is_file else ["tree", content.digest]
 
     def _gathered(self, source: StepInput, found: Sequence[tuple[str, str, str]]) -> list[Any]:
+        files = digest(self._named(source, found))
         # Rows are read in the order of the places, and a random part of them depends on it.
-        return ["gathered", digest(self._named(source, found)), digest(arrangement(found))]
+        return ["gathered", files, digest([files, arrangement(found)])]
 
     def files_of(self, run: StepRun, source: StepInput, most: int) -> dict[str, str] | None:
         """What an input consists of: the identity of each file, and of each folder of several places, by its name.

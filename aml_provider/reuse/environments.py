@@ -8,9 +8,12 @@ from typing import Any
 
 from aml_provider.reuse.interpreters import Interpreter, as_it_is, base_interpreter, installed_in, running
 from aml_provider.reuse.locks import EnvironmentLocks, LockedEnvironment, included_file
+from aml_provider.reuse.loose_code import loose_code
 from aml_provider.reuse.packages import hashes_of, resolved_package, wanted_packages, without_credentials
 from aml_provider.runs.errors import StepError
+from aml_provider.spec.errors import PipelineError
 from aml_provider.spec.models import EnvironmentSpec, PythonSpec
+from aml_provider.storage.digest_cache import DigestCache
 
 
 @dataclass(frozen=True)
@@ -40,14 +43,20 @@ def takes_packages(python: PythonSpec) -> bool:
     return not python.user_managed and bool(wanted_packages(python))
 
 
-def local_identity(environment: EnvironmentSpec | None, locks: EnvironmentLocks) -> EnvironmentIdentity:
-    """The identity of the Python that a local step runs with on this worker. Asks no network."""
+def local_identity(
+    environment: EnvironmentSpec | None, locks: EnvironmentLocks, cache: DigestCache | None = None
+) -> EnvironmentIdentity:
+    """The identity of the Python that a local step runs with on this worker. Asks no network.
+
+    :param cache: digests of files that have not changed since somebody read them.
+    """
     python = environment.python if environment is not None else PythonSpec()
     name = environment.name if environment is not None else ""
     said: list[str] = []
     try:
         if not takes_packages(python):
-            return _installed_identity(running(as_it_is(python.interpreter) if python.user_managed else sys.executable))
+            used = running(as_it_is(python.interpreter) if python.user_managed else sys.executable)
+            return _installed_identity(used, cache)
         base = running(base_interpreter(python.version, said.append))
         note = said[0] if said else None
         locked = locks.find(python, base)
@@ -87,14 +96,21 @@ def _locked_identity(
     return EnvironmentIdentity(True, identity, None, note)
 
 
-def _installed_identity(interpreter: Interpreter) -> EnvironmentIdentity:
+def _installed_identity(interpreter: Interpreter, cache: DigestCache | None) -> EnvironmentIdentity:
     installed = installed_in(interpreter)
     if installed.changing is not None:
         return EnvironmentIdentity.unknown(
             f"the Python at {interpreter.path} has {installed.changing}: its code can change while its version stays. "
             "Install it as a package, or give the compute target a `reuse_as` label in the workspace file."
         )
-    return EnvironmentIdentity(True, {**_python_identity(interpreter), "packages": installed.packages})
+    try:
+        loose = loose_code(interpreter.sites, cache)
+    except (PipelineError, OSError) as problem:
+        return EnvironmentIdentity.unknown(
+            f"the packages of the Python at {interpreter.path} cannot be read: {problem}"
+        )
+    identity = {**_python_identity(interpreter), "packages": installed.packages}
+    return EnvironmentIdentity(True, {**identity, "loose": loose} if loose else identity)
 
 
 def _python_identity(interpreter: Interpreter) -> dict[str, Any]:

@@ -174,7 +174,7 @@ class Fingerprinter:
         if label is not None:
             return EnvironmentIdentity(True, {"kind": "declared", "name": label, **_asked(step.environment)})
         if compute.kind is ComputeKind.LOCAL:
-            return local_identity(step.environment, self._locks)
+            return local_identity(step.environment, self._locks, self._contents.cache)
         from aml_provider.reuse.images import image_identity
 
         image = step.environment.image if step.environment and step.environment.image else compute.image
