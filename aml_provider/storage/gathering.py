@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
+from aml_provider.spec.errors import PipelineError
 from aml_provider.spec.models import DataLocation
 from aml_provider.storage.backend_base import Item
 from aml_provider.storage.datastores import Store
@@ -23,6 +24,8 @@ def gathered(store: Store, path: str) -> list[tuple[str, str]]:
     """``(path in the store, path in the gathered folder)`` of what a place or a pattern means; empty for nothing.
 
     The folders before the first wildcard do not appear below the gathered folder.
+
+    :raises PipelineError: one has a name that would be taken for another one's.
     """
     place = normalized(path, store.name)
     if is_glob(place):
@@ -31,6 +34,7 @@ def gathered(store: Store, path: str) -> list[tuple[str, str]]:
         found = [item for item in store.glob(place) if item.partition("/")[0] not in ours]
     else:
         found, above = [place], place.rpartition("/")[0]
+    _check_names(store, found)
     inside = len(above) + 1 if above else 0
     # A glob lists links that lead nowhere too.
     return [(item, item[inside:]) for item in found if store.exists(item)]
@@ -102,7 +106,26 @@ def _with_those_above(path: str) -> Iterator[str]:
 
 
 def files_at(stores: StoreOf, locations: Sequence[DataLocation]) -> list[FoundFile]:
-    """Every file at the places, in their order, under the name that a step finds it by."""
+    """Every file at the places, in their order, under the name that a step finds it by.
+
+    :raises PipelineError: one has a name that would be taken for another one's.
+    """
+    found = _files_at(stores, locations)
+    for file in found:
+        _check_names(file.store, [file.item.path])
+    return found
+
+
+def _check_names(store: Store, paths: Sequence[str]) -> None:
+    for path in paths:
+        if "\\" in path:
+            raise PipelineError(
+                f"{path!r} in datastore {store.name!r} has a backslash in its name, and in paths a backslash is a slash; "
+                "rename it, or use the folder as it is."
+            )
+
+
+def _files_at(stores: StoreOf, locations: Sequence[DataLocation]) -> list[FoundFile]:
     if is_single(locations):
         (place,) = locations
         store = stores(place.datastore)

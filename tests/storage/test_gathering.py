@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from aml_provider.spec.errors import PipelineError
 from aml_provider.spec.models import DataLocation
 from aml_provider.storage import Store, store_for
-from aml_provider.storage.gathering import gathered, is_single
+from aml_provider.storage.gathering import files_at, gathered, is_single
 from aml_provider.workspace.model import DatastoreConfig
 
 FILES = ["raw/2020/a.csv", "raw/2020/deep/b.csv", "raw/2021/a.csv", "raw/notes.txt", "run [1]/x.csv", "top.csv"]
@@ -99,3 +99,16 @@ def test_each_file_is_found_once_under_its_own_name(
         assert above + inner == path
         assert not inner.startswith("/")
         assert "/".join(pattern).startswith(above.rstrip("/"))
+
+
+def test_a_name_with_a_backslash_is_not_taken_for_another_files(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "raw" / "2020\\a.csv").write_text("another one")
+    for places in (["raw/*.csv"], ["raw", "top.csv"]):
+        locations = [DataLocation(datastore="blobs", path=path) for path in places]
+        with pytest.raises(
+            PipelineError, match=r"'raw/2020\\\\a\.csv' in datastore 'blobs' has a backslash in its name"
+        ):
+            files_at(lambda _: store, locations)
+    with pytest.raises(PipelineError, match="rename it, or use the folder as it is"):
+        gathered(store, "raw/*.csv")
+    assert gathered(store, "raw") == [("raw", "raw")]
