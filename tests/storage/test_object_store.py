@@ -105,6 +105,18 @@ def test_an_answer_that_was_lost_is_no_loss(bucket: Place, monkeypatch: pytest.M
         assert store.read("a") == b"3"
 
 
+@pytest.mark.parametrize("after", [0, 600, 1200, 1800, 2400])
+def test_a_store_that_minds_conditions_is_not_misjudged_because_an_answer_was_lost(
+    bucket: Place, after: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with wire(port_of(bucket.kind)) as network:
+        through(bucket.kind, network.port, monkeypatch)
+        store = record_store(bucket.store)
+        assert store.read("nothing") is None
+        network.cut_after(after)
+        assert store.exclusive
+
+
 IGNORED = {
     "no condition is minded": (rb"(?i)if-(none-)?match:", b"x-ignored:"),
     "only creation is minded": (rb"(?i)if-match:", b"x-ignored:"),
