@@ -22,6 +22,7 @@ from aml_provider.tracking.journal import metrics_of, read_events
 
 #: What is recorded of a step that somebody has stopped.
 STOPPED = "stopped before it had ended"
+TAKEN_OVER = "stopped, because another run has begun to compute the same"
 _log = logging.getLogger(__name__)
 
 

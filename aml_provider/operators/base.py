@@ -11,7 +11,7 @@ import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
@@ -33,6 +33,10 @@ if TYPE_CHECKING:
     from aml_provider.runs.layout import AttemptFolder
 
 
+class TakenOverError(Exception):
+    """While this step was computed, another run has come to compute the same, because the claim was not renewed."""
+
+
 class StepTask(LineageTask):
     """Mixed into an Airflow operator: runs one step of a pipeline.
 
@@ -45,6 +49,9 @@ class StepTask(LineageTask):
     step: Step
     binding: PipelineBinding
     killed: bool = False
+    #: Whether it stops when another run has come to compute the same.
+    lets_go: ClassVar[bool] = False
+    taken_over: bool = False
     #: Why the step runs and what its result depends on; set before it does.
     go: Go
     _event: dict[str, Any] | None = None
@@ -81,14 +88,19 @@ class StepTask(LineageTask):
         from aml_provider.tracking.follower import Follower
 
         self._begun = time.time()
+        self.taken_over = False
         run = self.step_run(context)
         self._stop_after_cancel()
         self._stop_after_failure(context)
         with self.translated_errors(run, context):
             lease = self._settle(run, context)
-            with self.holding(lease), Follower(run.run_folder.path, self.binding.workspace.tracking_uri):
-                self._link(context)
-                yield run
+            try:
+                with self.holding(lease), Follower(run.run_folder.path, self.binding.workspace.tracking_uri):
+                    self._link(context)
+                    yield run
+            except TakenOverError:
+                assert lease is not None
+                self._wait_for(lease.claim.key)
 
     def _link(self, context: Context) -> None:
         """Have the task's page show the MLflow run while the step runs; Airflow itself asks only at the end."""
@@ -111,16 +123,39 @@ class StepTask(LineageTask):
         if isinstance(outcome, Wait):
             claim = outcome.claim
             self.log.info("Run %s is computing the same; waiting for its result", claim.pipeline_run_id or "of another")
-            from aml_provider.triggers.claim import ClaimTrigger
-
-            store = self.binding.store
-            self.defer(
-                trigger=ClaimTrigger.at(store, claim.key),
-                method_name="resume_after_claim",
-            )
+            self._wait_for(claim.key)
         assert not isinstance(outcome, Wait)
         self.go = replace(outcome, begun=self._begun)
         return outcome.lease
+
+    def _wait_for(self, key: str) -> None:
+        """Wait until nobody computes this any more, without a process.
+
+        :raises TaskDeferred: always.
+        """
+        from aml_provider.triggers.claim import ClaimTrigger
+
+        self.defer(trigger=ClaimTrigger.at(self.binding.store, key), method_name="resume_after_claim")
+
+    def _let_go(self) -> None:
+        """Two runs never compute the same: the one that could not say that it lives stops."""
+        self.log.warning("Another run has taken this step over; it is stopped here, and that run's result waited for")
+        self.taken_over = True
+        self.stop_computing()
+
+    def stop_computing(self) -> None:
+        """Stop what computes the step; whoever waits for its end goes on then."""
+
+    def check_still_ours(self, run: StepRun, attempt: AttemptFolder) -> None:
+        """Use nothing of an attempt of a step that another run computes.
+
+        :raises TakenOverError: it does.
+        """
+        from aml_provider.execution.commit import TAKEN_OVER, commit_failure
+
+        if self.taken_over:
+            commit_failure(run, attempt, attempt.report(), TAKEN_OVER, canceled=True)
+            raise TakenOverError
 
     @contextmanager
     def holding(self, lease: Lease | None) -> Iterator[None]:
@@ -133,7 +168,7 @@ class StepTask(LineageTask):
         if lease is None:
             yield
             return
-        lease.start()
+        lease.start(self._let_go if self.lets_go else None)
         try:
             yield
         except TaskDeferred:

@@ -44,6 +44,7 @@ class DockerStepOperator(StepTask, ResumableJobMixin, DockerOperator):
 
     external_id_key = "aml_container"
     template_fields = ()
+    lets_go = True
 
     def __init__(self, *, step: Step, binding: PipelineBinding, image: str | None = None, **kwargs: Any) -> None:
         super().__init__(image=image or "", mount_tmp_dir=False, auto_remove="never", **kwargs)
@@ -205,6 +206,7 @@ class DockerStepOperator(StepTask, ResumableJobMixin, DockerOperator):
         try:
             if self.killed:
                 raise self.stopped(self._run, attempt)
+            self.check_still_ours(self._run, attempt)
             state = self._container_state(external_id)
             ended = f"its container ended with exit code {state['ExitCode']}" if state else "its container disappeared"
             oom = bool(state and state.get("OOMKilled"))
@@ -230,8 +232,12 @@ class DockerStepOperator(StepTask, ResumableJobMixin, DockerOperator):
             self.cli.remove_container(container, force=True)
 
     def on_kill(self) -> None:
-        """Stop and remove the container: the task was marked, cleared or cancelled."""
+        """Stop the step: the task was marked, cleared or cancelled."""
         self.killed = True
+        self.stop_computing()
+
+    def stop_computing(self) -> None:
+        """Stop and remove the container."""
         if self.container_id is None:
             return
         try:

@@ -33,6 +33,8 @@ class LocalStepOperator(StepTask, BaseOperator):
     :param binding: its pipeline on this machine.
     """
 
+    lets_go = True
+
     def __init__(self, *, step: Step, binding: PipelineBinding, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.step = step
@@ -74,6 +76,7 @@ class LocalStepOperator(StepTask, BaseOperator):
                 done = self.hook.run_command(list(prepared.command), env=environment, cwd=str(prepared.folder.code))
             if self.killed:
                 raise self.stopped(run, prepared.folder)
+            self.check_still_ours(run, prepared.folder)
             outputs = conclude(run, prepared.folder, f"its process ended with exit code {done.exit_code}")
         self.push(context, run, outputs)
 
@@ -103,8 +106,12 @@ class LocalStepOperator(StepTask, BaseOperator):
             self.go = replace(self.go, fingerprint=None)
 
     def on_kill(self) -> None:
-        """Stop the step's process; the runtime passes the signal on and kills what does not end."""
+        """Stop the step: the task was marked, cleared or cancelled."""
         self.killed = True
+        self.stop_computing()
+
+    def stop_computing(self) -> None:
+        """Stop the step's process; the runtime passes the signal on and kills what does not end."""
         process = self.hook.sub_process
         if process is not None and process.poll() is None:
             self.hook.send_sigterm()  # type: ignore[no-untyped-call]

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Literal
 
 from aml_provider.runs.layout import RunStore
+from aml_provider.storage.faults import DatastoreError
 from aml_provider.storage.record_store import RecordStore
 
 from .claim_files import DEFAULT_LEASE_SECONDS, Claim, claim_name, new_claim
@@ -32,6 +33,8 @@ _log = logging.getLogger(__name__)
 _UNSEEN = {errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENAMETOOLONG}
 # How often a claim is looked at again that is neither there nor can be created.
 _ATTEMPTS = 100
+# Between two tries to claim in a store that does not answer; its client waits by itself as well.
+_PAUSE_SECONDS = 1.0
 
 
 class Claims:
@@ -75,8 +78,8 @@ class Claims:
             meanwhile, the fingerprint is claimed anew.
         :param owner: the step run. Its own claim, from an earlier attempt, it takes over at once.
         :return: a lease, not yet renewed by itself (see :meth:`Lease.start`), or the claim of who is alive after all or
-            was quicker. A store that cannot be read or written stops nobody from computing: the lease then stands for
-            no claim.
+            was quicker. A store that cannot be read or written stops nobody from computing for longer than a lease:
+            the claim is then written when the store answers again.
         """
         owner += self._behind
         mine = new_claim(key, owner, step, pipeline_run_id, lease_seconds, heartbeat, starting_seconds)
@@ -126,29 +129,36 @@ class Claims:
         return seen.st_ino, seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns
 
     def _get(self, mine: Claim, stale: Claim | None = None) -> Lease | Claim:
-        name = claim_name(mine.key)
-        if not self._can_claim():
-            return Lease(None, mine)
-        try:
-            if stale is not None and self._store.swap(name, stale.content, mine.content, durable=False):
-                _log.warning(
-                    "the claim of %s on %s was stale; %s takes it over.", stale.owner or "?", mine.key, mine.owner
-                )
-                return Lease(self._store, mine)
-            for _ in range(_ATTEMPTS):
-                if self._store.create(name, mine.content, durable=False):
-                    return Lease(self._store, mine)
-                there = self.look(mine.key)
-                if there is None:
+        deadline = time.monotonic() + mine.lease_seconds
+        while True:
+            try:
+                return self._try_to_get(mine, stale) if self._can_claim() else Lease(None, mine)
+            except OSError as error:
+                if isinstance(error, DatastoreError) and error.transient and time.monotonic() < deadline:
+                    _log.info("step %r waits for its claim: %s", mine.step, error)
+                    time.sleep(_PAUSE_SECONDS)
                     continue
-                if there.owner != self._known(mine).owner:
-                    return there
-                if self._store.swap(name, there.content, mine.content, durable=False):
-                    return Lease(self._store, mine)
-            raise FileExistsError(f"{name} in {self._store} is something that is no file; remove it.")
-        except OSError as error:
-            _log.warning("step %r computes without a claim, so another run may compute the same: %s", mine.step, error)
-            return Lease(None, mine)
+                _log.warning(
+                    "step %r computes without a claim, so another run may compute the same: %s", mine.step, error
+                )
+                return Lease(self._store, mine, written=False)
+
+    def _try_to_get(self, mine: Claim, stale: Claim | None) -> Lease | Claim:
+        name = claim_name(mine.key)
+        if stale is not None and self._store.swap(name, stale.content, mine.content, durable=False):
+            _log.warning("the claim of %s on %s was stale; %s takes it over.", stale.owner or "?", mine.key, mine.owner)
+            return Lease(self._store, mine)
+        for _ in range(_ATTEMPTS):
+            if self._store.create(name, mine.content, durable=False):
+                return Lease(self._store, mine)
+            there = self.look(mine.key)
+            if there is None:
+                continue
+            if there.owner != self._known(mine).owner:
+                return there
+            if self._store.swap(name, there.content, mine.content, durable=False):
+                return Lease(self._store, mine)
+        raise FileExistsError(f"{name} in {self._store} is something that is no file; remove it.")
 
     def _can_claim(self) -> bool:
         if not self._store.exclusive and not self._told:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 from types import TracebackType
 
@@ -25,13 +26,15 @@ class Lease:
     """One's own claim. As a context manager it is renewed inside and released at the end.
 
     :param store: where the claim is; ``None`` for a lease that stands for no claim, where a store knows none.
+    :param written: whether the store has it; if not, because it did not answer, a renewal writes it.
     """
 
-    def __init__(self, store: RecordStore | None, claim: Claim) -> None:
+    def __init__(self, store: RecordStore | None, claim: Claim, *, written: bool = True) -> None:
         self._store = store
         self._claim = claim
         self._lost = False
-        self._failing = False
+        self._failing = not written
+        self._on_lost: Callable[[], None] | None = None
         self._lock = threading.RLock()
         self._stop = threading.Event()
         self._changed = threading.Event()
@@ -56,10 +59,14 @@ class Lease:
         """Whether somebody took the claim over."""
         return self._lost
 
-    def start(self) -> None:
-        """Renew the claim from now on, four times in each lease, in a thread that does not keep the process alive."""
+    def start(self, on_lost: Callable[[], None] | None = None) -> None:
+        """Renew the claim from now on, four times in each lease, in a thread that does not keep the process alive.
+
+        :param on_lost: called in that thread when somebody has taken the claim over.
+        """
         if self._store is None or self._thread is not None:
             return
+        self._on_lost = on_lost
         self._stop.clear()
         self._thread = threading.Thread(target=self._renew, name=f"lease-{self._claim.key[:12]}", daemon=True)
         self._thread.start()
@@ -158,3 +165,5 @@ class Lease:
                 continue
             if not self._stop.is_set():
                 self.renew()
+                if self.lost and self._on_lost is not None:
+                    self._on_lost()

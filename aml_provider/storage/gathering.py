@@ -120,8 +120,8 @@ def _check_names(store: Store, paths: Sequence[str]) -> None:
     for path in paths:
         if "\\" in path:
             raise PipelineError(
-                f"{path!r} in datastore {store.name!r} has a backslash in its name, which is a slash in paths; rename it, "
-                "or use the folder as it is."
+                f"{path!r} in datastore {store.name!r} has a backslash in its name, which paths take for a slash; "
+                "rename it, or use the folder as it is."
             )
 
 
