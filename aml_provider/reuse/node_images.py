@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from aml_provider.reuse.asking import NotToldError, root, within
 from aml_provider.reuse.image_names import ImageName
+from aml_provider.storage.airflow_import import logging_to_stderr
 from aml_provider.workspace.resolved import ResolvedCompute
 
 if TYPE_CHECKING:
@@ -46,8 +47,9 @@ def cluster(compute: ResolvedCompute) -> Iterator[CoreV1Api]:
 
     :raises NotToldError: it does not answer, or not this account.
     """
-    from airflow.providers.cncf.kubernetes.hooks.kubernetes import KubernetesHook
-    from airflow.sdk.exceptions import AirflowException, AirflowRuntimeError
+    with logging_to_stderr():
+        from airflow.providers.cncf.kubernetes.hooks.kubernetes import KubernetesHook
+        from airflow.sdk.exceptions import AirflowException, AirflowRuntimeError
     from kubernetes.client.exceptions import ApiException
     from kubernetes.config import ConfigException
     from urllib3.exceptions import HTTPError

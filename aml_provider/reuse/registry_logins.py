@@ -11,6 +11,7 @@ from typing import Any
 
 from aml_provider.reuse.asking import NotToldError, within
 from aml_provider.reuse.node_images import cluster
+from aml_provider.storage.airflow_import import logging_to_stderr
 from aml_provider.workspace.model import ComputeKind
 from aml_provider.workspace.resolved import ResolvedCompute
 
@@ -49,8 +50,9 @@ def login_for(registry: str, compute: ResolvedCompute) -> Login | None:
 def _from_connection(registry: str, conn_id: str | None) -> Login | None:
     if conn_id is None:
         return None
-    from airflow.sdk import Connection
-    from airflow.sdk.exceptions import AirflowException, AirflowRuntimeError
+    with logging_to_stderr():
+        from airflow.sdk import Connection
+        from airflow.sdk.exceptions import AirflowException, AirflowRuntimeError
     from docker.auth import resolve_index_name
 
     try:

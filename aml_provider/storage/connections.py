@@ -10,6 +10,7 @@ from typing import Any
 
 from aml_provider.workspace.model import DatastoreConfig
 
+from .airflow_import import logging_to_stderr
 from .faults import DatastoreError, Reason
 from .kept_connections import kept_connection
 
@@ -137,8 +138,9 @@ def credentials(conn_id: str, datastore: str) -> Credentials:
     :raises DatastoreError: there is none, or it cannot be read.
     """
     # Airflow costs half a second to import, and many programs need no connection.
-    from airflow.sdk.bases.hook import BaseHook
-    from airflow.sdk.exceptions import AirflowException
+    with logging_to_stderr():
+        from airflow.sdk.bases.hook import BaseHook
+        from airflow.sdk.exceptions import AirflowException
 
     try:
         found = BaseHook.get_connection(conn_id)
@@ -216,7 +218,8 @@ def _is_secret(name: str) -> bool:
 
 def _mask(secrets: tuple[str, ...]) -> None:
     """Have Airflow hide them in every log of this process."""
-    from airflow.sdk.log import mask_secret
+    with logging_to_stderr():
+        from airflow.sdk.log import mask_secret
 
     for secret in secrets:
         # Airflow itself refuses to hide shorter ones, and says so each time.

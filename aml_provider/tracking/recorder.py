@@ -104,10 +104,17 @@ def close_run(
             pending.remember(run_folder, state, why)
         return False
     pending.forget(run_folder)
+    away: set[str | None] = set()
     for folder, ended in pending.others(run_folder):
-        if _close(folder, ended, _end(folder).get("steps") or {}, tracking_uri, tries=1) is not None:
-            break  # MLflow is away again
-        pending.forget(folder)
+        ledger = Ledger.load(folder)
+        # Each is told where it began: an address that is of no use any more must not keep the others from theirs.
+        address = tracking_uri if ledger is None else ledger.tracking_uri
+        if address in away:
+            continue
+        if _close(folder, ended, _end(folder).get("steps") or {}, tracking_uri, tries=1) is None:
+            pending.forget(folder)
+        else:
+            away.add(address)
     return True
 
 

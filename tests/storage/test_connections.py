@@ -169,3 +169,17 @@ def test_nothing_that_is_logged_or_raised_holds_a_secret(
         assert hidden not in caplog.text
         assert hidden not in repr(caught.value) + repr(caught.value.__cause__)
     assert "Authorization: Shared" not in caplog.text
+
+
+def test_what_airflow_logs_is_not_mixed_with_what_a_program_prints(tmp_path: Path) -> None:
+    program = (
+        "import logging\n"
+        "from aml_provider.storage.connections import credentials\n"
+        "credentials('mine', 'blobs')\n"
+        "logging.getLogger('some.client').warning('Incomplete download.')\n"
+        "print('{}')\n"
+    )
+    environment = {**os.environ, "AIRFLOW_HOME": str(tmp_path), "AIRFLOW_CONN_MINE": '{"conn_type": "aws"}'}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == "{}\n"
+    assert "Incomplete download." in done.stderr

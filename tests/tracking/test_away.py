@@ -13,6 +13,7 @@ from mlflow import MlflowClient
 
 from aml_provider.runtime.run import Run
 from aml_provider.runtime.store import StepStore
+from aml_provider.tracking import pending
 from aml_provider.tracking.follower import Follower
 from aml_provider.tracking.recorder import close_run, open_run
 from tests.mlflow_server import free_port, serving
@@ -91,6 +92,23 @@ def test_a_run_that_ended_while_mlflow_was_away_is_told_of_by_the_next(
     steps = {r.data.metrics["loss"]: r.info.status for r in store.runs() if "aml.task_id" in r.data.tags}
     assert steps == {6.0: "FAILED", 8.0: "FINISHED", 4.0: "FINISHED"}
     assert not list((tmp_path / "store" / "untold").iterdir())
+
+
+def test_an_address_that_is_of_no_use_any_more_keeps_no_other_run_from_being_told_of(
+    folder: RunFolder, store: Store, impatient: None
+) -> None:
+    names = [f"lost-{number}" for number in range(5)]
+    gone = f"http://127.0.0.1:{free_port()}"
+    for name in (*names, "told", "next"):
+        run = RunFolder(folder.path.parent / name, gone if name in names else folder.uri).describe("train")
+        (run.path / "end.json").write_text(json.dumps({"state": "Finished", "steps": {}}))
+        if name != "next":
+            open_run(run.path, run.uri)
+            pending.remember(run.path, "Finished", "it was away")
+    assert close_run(folder.path.parent / "next", "Finished", tracking_uri=folder.uri)
+    assert {run.info.status for run in store.runs() if "mlflow.parentRunId" not in run.data.tags} == {"FINISHED"}
+    left = [pending.why_untold(folder.path.parent / name) for name in (*names, "told")]
+    assert [why is None for why in left] == [False] * 5 + [True]
 
 
 def test_fifty_steps_log_at_once_and_nothing_is_lost_or_mixed(folder: RunFolder, store: Store, impatient: None) -> None:
