@@ -346,14 +346,15 @@ class Wire:
     """A way to a store that can be cut: a port that passes everything on.
 
     :param sent: changes what is sent to the store.
+    :param at: the port; default: a free one.
     :ivar passed: how many bytes have come back through it.
     :ivar done: that what was to be done has been done.
     """
 
-    def __init__(self, port: int, sent: Callable[[bytes], bytes] = bytes) -> None:
+    def __init__(self, port: int, sent: Callable[[bytes], bytes] = bytes, at: int = 0) -> None:
         self._to = port
         self._sent = sent
-        self._listening = socket.create_server(("127.0.0.1", 0))
+        self._listening = socket.create_server(("127.0.0.1", at))
         self.port: int = self._listening.getsockname()[1]
         self.passed = 0
         self.done = threading.Event()
@@ -431,9 +432,9 @@ class Wire:
 
 
 @contextlib.contextmanager
-def wire(port: int, sent: Callable[[bytes], bytes] = bytes) -> Iterator[Wire]:
+def wire(port: int, sent: Callable[[bytes], bytes] = bytes, at: int = 0) -> Iterator[Wire]:
     """A :class:`Wire` to a port."""
-    made = Wire(port, sent)
+    made = Wire(port, sent, at)
     try:
         yield made
     finally:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+import time
+from itertools import chain, repeat
 from typing import Any
 
 from aml_provider.execution.commit import commit_failure, commit_success
@@ -11,6 +14,12 @@ from aml_provider.runs.binding import StepRun
 from aml_provider.runs.errors import StepError, StepFailedError, StepInterruptedError
 from aml_provider.runs.layout import AttemptFolder
 from aml_provider.spec.models import StoredOutput
+from aml_provider.storage.faults import DatastoreError
+
+_log = logging.getLogger(__name__)
+# How long what has been computed waits for a datastore that does not answer, and with which pauses.
+_PATIENCE_SECONDS = 600.0
+_PAUSES = (1.0, 2.0, 5.0, 10.0, 20.0)
 
 
 def conclude(
@@ -40,12 +49,27 @@ def conclude(
     error = failure_of(run, report)
     if error is None:
         try:
-            return commit_success(run, attempt, report)
+            return _committed(run, attempt, report)
         except StepError as e:
             commit_failure(run, attempt, report, str(e))
             raise
     commit_failure(run, attempt, report, error)
     raise StepFailedError(error, _tail(attempt))
+
+
+def _committed(run: StepRun, attempt: AttemptFolder, report: dict[str, Any]) -> dict[str, StoredOutput]:
+    """Commit what a script took hours for, also when its datastore is away for some minutes just then."""
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    for pause in chain(_PAUSES, repeat(_PAUSES[-1])):
+        try:
+            return commit_success(run, attempt, report)
+        except StepInterruptedError as e:
+            away = isinstance(e.__cause__, DatastoreError) and e.__cause__.transient
+            if not away or time.monotonic() + pause > deadline:
+                raise
+            _log.warning("%s What the step wrote is kept, and published as soon as that works.", e.sentence)
+        time.sleep(pause)
+    raise AssertionError("there is always another pause")
 
 
 def failure_of(run: StepRun, report: dict[str, Any]) -> str | None:

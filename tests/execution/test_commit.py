@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from aml_provider.runs.errors import StepError, StepFailedError, StepInterrupted
 from aml_provider.runs.layout import AttemptFolder, write_json
 from aml_provider.spec.models import DataMode, PipelineSpec, PythonScript, Step, StepOutput, SubmitOptions
 from aml_provider.workspace.discovery import load_workspace
+from tests import stores
 
 OWN = "azureml/{run-id}/{output-name}"
 REPORT = {"report_version": 1, "attempt": 1, "exit_code": 0, "error": None, "started": 100.0, "ended": 102.5}
@@ -29,11 +32,12 @@ class Killed(BaseException):
 @pytest.fixture
 def make(tmp_path: Path) -> Callable[..., StepRun]:
     """A step run whose step has these outputs."""
-    (tmp_path / "workspace.yaml").write_text(
-        "name: lab\ncompute: {tiny: {memory: 512Mi, timeout_seconds: 9}}\ndatastores: {web: {url: https://example.com/data}}\n"
-    )
 
-    def step_run(*outputs: StepOutput) -> StepRun:
+    def step_run(*outputs: StepOutput, blobs: str = "blobs") -> StepRun:
+        (tmp_path / "workspace.yaml").write_text(
+            "name: lab\ncompute: {tiny: {memory: 512Mi, timeout_seconds: 9}}\n"
+            f"datastores: {{web: {{url: https://example.com/data}}, blobs: {{url: '{blobs}', conn_id: my_s3}}}}\n"
+        )
         step = Step(
             key="train",
             name="train it",
@@ -286,3 +290,29 @@ def test_a_datastore_that_refuses_an_output_is_the_one_that_is_named(make: Calla
     assert said.endswith(". See to it and run the step again.")
     assert ".." not in said
     assert "workspaceblobstore" not in said
+
+
+@pytest.mark.stores
+def test_what_was_computed_waits_for_a_datastore_that_is_away_just_then(
+    make: Callable[..., StepRun], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    away = socket.create_server(("127.0.0.1", 0))
+    away.settimeout(60)
+    port = away.getsockname()[1]
+    with stores.place("s3", tmp_path, monkeypatch) as blobs:
+        # So that the test need not wait for the client.
+        extra = {"endpoint_url": f"http://127.0.0.1:{port}", "config_kwargs": {"retries": {"total_max_attempts": 1}}}
+        stores.set_connection(monkeypatch, "my_s3", stores.connection("s3", extra=extra))
+        run = make(StepOutput(name="model", datastore="blobs", destination="kept/model"), blobs=blobs.url)
+        attempt = attempt_of(run, model="hours of work")
+        write_json(attempt.path / "report.json", {**REPORT, "outputs": {"model": {"exists": True}}})
+        with ThreadPoolExecutor(1) as worker:
+            ended = worker.submit(conclude, run, attempt, "its process ended")
+            # Its client asks six times before it gives up.
+            for _ in range(14):
+                away.accept()[0].close()
+            away.close()
+            with stores.wire(5900, at=port):
+                assert ended.result(120)["model"].path == "kept/model"
+        assert blobs.read("kept/model") == b"hours of work"
+        assert (run.folder.result() or {})["state"] == "Finished"
