@@ -7,7 +7,7 @@ import posixpath
 import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any
 
 from aml_provider.storage.paths import PART_PREFIX, kept_by_runs
@@ -30,6 +30,7 @@ class SftpEnd(End):
         super().__init__(*arguments)
         self._made: set[str] = set()
         self._left: list[tuple[str, float]] = []
+        self._stray: set[str] = set()
 
     def full(self, path: str) -> str:
         """A path as the server knows it."""
@@ -108,13 +109,14 @@ class SftpEnd(End):
     def sweep(self) -> None:
         limit = time.time() - _LEFT_SECONDS
 
-        async def work(sftp: Any) -> None:
-            for full, modified in self._left:
-                if modified < limit:
-                    await _remove(sftp, full)
+        old = [full for full, modified in self._left if modified < limit]
 
-        if self._left:
-            self._ask("removing old parts in", "", work)
+        async def work(sftp: Any) -> None:
+            for full in (*old, *self._stray):
+                await _remove(sftp, full)
+
+        if old or self._stray:
+            self._ask("removing parts in", "", work)
 
     def copy_within(self, entry: Entry, source: End, path: str, moved: Callable[[int], None]) -> str | None:
         async def work(sftp: Any) -> str | None:
@@ -213,9 +215,11 @@ class SftpEnd(End):
         except BaseException:
             # Somebody may have removed the folder.
             self._made.clear()
-            # With a connection that is gone it stays; a later transfer finds it.
-            with suppress(Error, OSError):
+            try:
                 await sftp.remove(part)
+            except (Error, OSError):
+                # With a connection that is gone it stays until the end of this transfer, or of a later one.
+                self._stray.add(part)
             raise
 
 

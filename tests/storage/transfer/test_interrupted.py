@@ -321,6 +321,23 @@ def test_a_network_that_is_cut_in_the_middle(
             assert {name: mark for name, mark in seen(end).items() if name in whole} == whole
 
 
+@pytest.mark.stores
+@pytest.mark.parametrize("wired", ["sftp"], indirect=True)
+@pytest.mark.parametrize("after", [100_000, 700_000])
+def test_a_connection_that_broke_once_leaves_nothing_beside_the_files(
+    after: int, wired: tuple[stores.Place, stores.Wire, Damage], make: Make, tmp_path: Path
+) -> None:
+    (far, wire, _), near = wired, make("local")
+    files = {f"{n}": content(n, 50_000) for n in range(40)}
+    for path, data in files.items():
+        near.write(path, data)
+    wire.after(after, wire.cut)
+    transfer(Place(near.store, ""), Place(far.store, "to"), say=lambda _: None, state=tmp_path / "state")
+    assert wire.done.is_set()
+    assert far.inside is not None
+    assert {path.name: path.read_bytes() for path in (far.inside / "to").iterdir()} == files
+
+
 def _url(kind: str, port: int) -> str:
     return f"http://127.0.0.1:{port}" + ("/devstoreaccount1" if kind == "azure" else "")
 
