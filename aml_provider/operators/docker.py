@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.docker.operators.docker import DockerOperator, fetch_logs
@@ -228,8 +229,14 @@ class DockerStepOperator(StepTask, ResumableJobMixin, DockerOperator):
             store.delete(self.external_id_key)
 
     def _remove(self, container: str) -> None:
-        with suppress(NotFound):
+        try:
             self.cli.remove_container(container, force=True)
+        except NotFound:
+            return
+        except APIError as e:
+            # Whoever stops a step removes its container, and so does whoever waits for its end.
+            if e.status_code != HTTPStatus.CONFLICT:
+                raise
 
     def on_kill(self) -> None:
         """Stop the step: the task was marked, cleared or cancelled."""

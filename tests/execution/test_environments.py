@@ -19,6 +19,7 @@ from aml_provider.reuse.fingerprint import Fingerprint
 from aml_provider.reuse.locks import EnvironmentLocks
 from aml_provider.runs.errors import StepError
 from aml_provider.spec.models import EnvironmentSpec, PythonSpec
+from aml_provider.storage.digest_cache import DigestCache
 from tests.resolving import make_index, only, silent, wants
 from tests.wheels import Index, make_wheel, serving, sha256
 
@@ -185,18 +186,19 @@ def test_packages_are_resolved_when_their_versions_have_to_be_known(
     assert built(environment, locks, tmp_path / "state") == {"tiny": "1.0"}
 
 
-def test_a_refresh_while_a_step_starts_is_noticed(locks: EnvironmentLocks, index: Path) -> None:
+def test_a_refresh_while_a_step_starts_is_noticed(locks: EnvironmentLocks, index: Path, tmp_path: Path) -> None:
+    cache = DigestCache(tmp_path / "cache")
     environment = wants("tiny", options=only(index))
     resolve(environment, locks, silent)
     made = Fingerprint("0" * 64, {"environment": local_identity(environment, locks).identity})
-    assert is_as_fingerprinted(made, environment, locks)
+    assert is_as_fingerprinted(made, environment, locks, cache)
     make_wheel(index, "tiny", "1.1")
     (kept,) = locks.all()
     locks.refresh(kept.key, silent)
-    assert not is_as_fingerprinted(made, environment, locks)
+    assert not is_as_fingerprinted(made, environment, locks, cache)
     # Where the owner of a compute target answers for what is on it, packages say nothing.
     declared = Fingerprint("0" * 64, {"environment": {"kind": "declared", "name": "lab-2026"}})
-    assert is_as_fingerprinted(declared, environment, locks)
+    assert is_as_fingerprinted(declared, environment, locks, cache)
 
 
 # --- hashes, addresses, passwords -------------------------------------------------------------------------------

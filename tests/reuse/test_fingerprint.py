@@ -669,7 +669,7 @@ def test_two_datasets_of_one_key_have_the_same_files_in_the_same_order(
         source = one_lab.step.inputs[0].source
         assert isinstance(source, DatasetSource)
         files = files_of(contents.store, source)
-        read.append([(file.inner, (one_lab.project.store / file.path).read_text()) for file in files])
+        read.append([(file.inner, (one_lab.project.store / file.path).read_bytes()) for file in files])
         keys.append(one_lab.key)
     assert keys[0] != keys[1] or read[0] == read[1]
 
