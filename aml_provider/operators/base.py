@@ -11,13 +11,13 @@ import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
 from aml_provider.links import STEP_LINKS, MLflowRunLink, mlflow_page
-from aml_provider.operators.lineage import LineageTask
-from aml_provider.runs.binding import PipelineBinding, StepRun
+from aml_provider.operators.claiming import ClaimedTask, TakenOverError
+from aml_provider.runs.binding import StepRun
 from aml_provider.runs.embedded import CANCEL_FILE, EMBEDDED_VARIABLE
 from aml_provider.runs.errors import StepError, StepFailedError, StepInterruptedError, StepProblem
 from aml_provider.spec.errors import AmlError
@@ -28,16 +28,11 @@ if TYPE_CHECKING:
     from airflow.sdk import BaseOperatorLink, Context
 
     from aml_provider.execution.prepare import PreparedAttempt
-    from aml_provider.execution.reusing import Go
     from aml_provider.reuse.claims import Lease
     from aml_provider.runs.layout import AttemptFolder
 
 
-class TakenOverError(Exception):
-    """While this step was computed, another run has come to compute the same, because the claim was not renewed."""
-
-
-class StepTask(LineageTask):
+class StepTask(ClaimedTask):
     """Mixed into an Airflow operator: runs one step of a pipeline.
 
     Nothing of the step is a template field: an author's ``{{`` is his own, and values are resolved by the
@@ -47,23 +42,13 @@ class StepTask(LineageTask):
     operator_extra_links: Collection[BaseOperatorLink] = STEP_LINKS
 
     step: Step
-    binding: PipelineBinding
     killed: bool = False
-    #: Whether it stops when another run has come to compute the same.
-    lets_go: ClassVar[bool] = False
-    taken_over: bool = False
-    #: Why the step runs and what its result depends on; set before it does.
-    go: Go
-    _event: dict[str, Any] | None = None
     _begun: float = 0.0
 
     if TYPE_CHECKING:
-        log: Any
         task_id: str
         image: Any
         retries: int | None
-        defer: Any
-        execute: Any
 
     def step_run(self, context: Context) -> StepRun:
         """The step run that this task instance is."""
@@ -100,7 +85,7 @@ class StepTask(LineageTask):
                     yield run
             except TakenOverError:
                 assert lease is not None
-                self._wait_for(lease.claim.key)
+                self.wait_for(lease.claim.key)
 
     def _link(self, context: Context) -> None:
         """Have the task's page show the MLflow run while the step runs; Airflow itself asks only at the end."""
@@ -123,66 +108,10 @@ class StepTask(LineageTask):
         if isinstance(outcome, Wait):
             claim = outcome.claim
             self.log.info("Run %s is computing the same; waiting for its result", claim.pipeline_run_id or "of another")
-            self._wait_for(claim.key)
+            self.wait_for(claim.key)
         assert not isinstance(outcome, Wait)
         self.go = replace(outcome, begun=self._begun)
         return outcome.lease
-
-    def _wait_for(self, key: str) -> None:
-        """Wait until nobody computes this any more, without a process.
-
-        :raises TaskDeferred: always.
-        """
-        from aml_provider.triggers.claim import ClaimTrigger
-
-        self.defer(trigger=ClaimTrigger.at(self.binding.store, key), method_name="resume_after_claim")
-
-    def _let_go(self) -> None:
-        """Two runs never compute the same: the one that could not say that it lives stops."""
-        self.log.warning("Another run has taken this step over; it is stopped here, and that run's result waited for")
-        self.taken_over = True
-        self.stop_computing()
-
-    def stop_computing(self) -> None:
-        """Stop what computes the step; whoever waits for its end goes on then."""
-
-    def check_still_ours(self, run: StepRun, attempt: AttemptFolder) -> None:
-        """Use nothing of an attempt of a step that another run computes.
-
-        :raises TakenOverError: it does.
-        """
-        from aml_provider.execution.commit import TAKEN_OVER, commit_failure
-
-        if self.taken_over:
-            commit_failure(run, attempt, attempt.report(), TAKEN_OVER, canceled=True)
-            raise TakenOverError
-
-    @contextmanager
-    def holding(self, lease: Lease | None) -> Iterator[None]:
-        """Around the computation: others see that it goes on; when it has ended, that it has.
-
-        A task that is deferred has not ended. Its pod shows that it lives.
-        """
-        from airflow.sdk.exceptions import TaskDeferred
-
-        if lease is None:
-            yield
-            return
-        lease.start(self._let_go if self.lets_go else None)
-        try:
-            yield
-        except TaskDeferred:
-            lease.stop()
-            raise
-        except BaseException:
-            lease.release()
-            raise
-        lease.release()
-
-    def resume_after_claim(self, context: Context, event: dict[str, Any]) -> Any:
-        """Come back from waiting for another run's computation: look again."""
-        self._event = event
-        return self.execute(context)
 
     def _forced(self, run: StepRun, context: Context) -> str | None:
         """Why the step runs whatever has been computed before, ``None``: it need not."""
@@ -201,19 +130,6 @@ class StepTask(LineageTask):
         """The step's image, by its digest where that is known: what runs is what the fingerprint says."""
         fingerprint = self.go.fingerprint
         return fingerprint.image if fingerprint is not None and fingerprint.image else self.image
-
-    def lives_in(self, run: StepRun, number: int) -> None:
-        """Tell those who wait that an earlier attempt is followed: its signs of life count."""
-        from aml_provider.execution.reusing import heartbeat
-
-        if self.go.lease is not None:
-            self.go.lease.update(heartbeat=heartbeat(run, number))
-
-    def held_lease(self, run: StepRun, attempt: AttemptFolder) -> Lease | None:
-        """The claim that this step run took before it was deferred, if it has one."""
-        from aml_provider.execution.reusing import claim_again
-
-        return claim_again(run, attempt)
 
     def learn(self, run: StepRun) -> bool:
         """Find out what could not be known about the step's environment; whether that changed anything."""

@@ -1,0 +1,107 @@
+"""The claim of a step that is computed: others see that it goes on, and it sees that another run has taken it over."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from aml_provider.operators.lineage import LineageTask
+from aml_provider.runs.binding import PipelineBinding, StepRun
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from aml_provider.execution.reusing import Go
+    from aml_provider.reuse.claims import Lease
+    from aml_provider.runs.layout import AttemptFolder
+
+
+class TakenOverError(Exception):
+    """While this step was computed, another run has come to compute the same, because the claim was not renewed."""
+
+
+class ClaimedTask(LineageTask):
+    """The part of a step's operator that has to do with other runs which compute the same."""
+
+    binding: PipelineBinding
+    #: Why the step runs and what its result depends on; set before it does.
+    go: Go
+    #: Whether it stops when another run has come to compute the same.
+    lets_go: ClassVar[bool] = False
+    taken_over: bool = False
+    _event: dict[str, Any] | None = None
+
+    if TYPE_CHECKING:
+        log: Any
+        defer: Any
+        execute: Any
+
+    def wait_for(self, key: str) -> None:
+        """Wait until nobody computes this any more, without a process.
+
+        :raises TaskDeferred: always.
+        """
+        from aml_provider.triggers.claim import ClaimTrigger
+
+        self.defer(trigger=ClaimTrigger.at(self.binding.store, key), method_name="resume_after_claim")
+
+    def _let_go(self) -> None:
+        """Two runs never compute the same: the one that could not say that it lives stops."""
+        self.log.warning("Another run has taken this step over; it is stopped here, and that run's result waited for")
+        self.taken_over = True
+        self.stop_computing()
+
+    def stop_computing(self) -> None:
+        """Stop what computes the step; whoever waits for its end goes on then."""
+
+    def check_still_ours(self, run: StepRun, attempt: AttemptFolder) -> None:
+        """Use nothing of an attempt of a step that another run computes.
+
+        :raises TakenOverError: it does.
+        """
+        from aml_provider.execution.commit import TAKEN_OVER, commit_failure
+
+        if self.taken_over:
+            commit_failure(run, attempt, attempt.report(), TAKEN_OVER, canceled=True)
+            raise TakenOverError
+
+    @contextmanager
+    def holding(self, lease: Lease | None) -> Iterator[None]:
+        """Around the computation: others see that it goes on; when it has ended, that it has.
+
+        A task that is deferred has not ended. Its pod shows that it lives.
+        """
+        from airflow.sdk.exceptions import TaskDeferred
+
+        if lease is None:
+            yield
+            return
+        lease.start(self._let_go if self.lets_go else None)
+        try:
+            yield
+        except TaskDeferred:
+            lease.stop()
+            raise
+        except BaseException:
+            lease.release()
+            raise
+        lease.release()
+
+    def resume_after_claim(self, context: Context, event: dict[str, Any]) -> Any:
+        """Come back from waiting for another run's computation: look again."""
+        self._event = event
+        return self.execute(context)
+
+    def lives_in(self, run: StepRun, number: int) -> None:
+        """Tell those who wait that an earlier attempt is followed: its signs of life count."""
+        from aml_provider.execution.reusing import heartbeat
+
+        if self.go.lease is not None:
+            self.go.lease.update(heartbeat=heartbeat(run, number))
+
+    def held_lease(self, run: StepRun, attempt: AttemptFolder) -> Lease | None:
+        """The claim that this step run took before it was deferred, if it has one."""
+        from aml_provider.execution.reusing import claim_again
+
+        return claim_again(run, attempt)
