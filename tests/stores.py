@@ -441,6 +441,28 @@ def wire(port: int, sent: Callable[[bytes], bytes] = bytes, at: int = 0) -> Iter
         made.close()
 
 
+@contextlib.contextmanager
+def away(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], contextlib.AbstractContextManager[Wire]]]:
+    """``my_s3`` leads to an S3 that does not answer; the client is told to be impatient.
+
+    Yields what brings it back, after so many connections have been closed.
+    """
+    listening = socket.create_server(("127.0.0.1", 0))
+    listening.settimeout(60)
+    port = listening.getsockname()[1]
+    extra = {"endpoint_url": f"http://127.0.0.1:{port}", "config_kwargs": {"retries": {"total_max_attempts": 1}}}
+    set_connection(monkeypatch, "my_s3", connection("s3", extra=extra))
+
+    def back(after: int) -> contextlib.AbstractContextManager[Wire]:
+        for _ in range(after):
+            listening.accept()[0].close()
+        listening.close()
+        return wire(5900, at=port)
+
+    with contextlib.closing(listening):
+        yield back
+
+
 def _listening(port: int, seconds: float = 60) -> None:
     end = time.monotonic() + seconds
     while time.monotonic() < end:

@@ -74,6 +74,7 @@ class DockerStepOperator(StepTask, ResumableJobMixin, DockerOperator):
         prepared = self.prepared_for_container(self._run, context)
         self.image = self.image_to_start
         self._pull_if_missing()
+        self.check_still_ours(self._run, prepared.folder)
         self.container_id = self._create(prepared)
         try:
             self.cli.start(self.container_id)

@@ -73,6 +73,7 @@ class LocalStepOperator(StepTask, BaseOperator):
                     if name not in HIDDEN_NAMES and not name.startswith(HIDDEN_PREFIXES)
                 }
                 environment |= prepared.environment | {"AML_DIE_WITH_PARENT": "1"}
+                self.check_still_ours(run, prepared.folder)
                 done = self.hook.run_command(list(prepared.command), env=environment, cwd=str(prepared.folder.code))
             if self.killed:
                 raise self.stopped(run, prepared.folder)

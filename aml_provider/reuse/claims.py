@@ -78,8 +78,8 @@ class Claims:
             meanwhile, the fingerprint is claimed anew.
         :param owner: the step run. Its own claim, from an earlier attempt, it takes over at once.
         :return: a lease, not yet renewed by itself (see :meth:`Lease.start`), or the claim of who is alive after all or
-            was quicker. A store that cannot be read or written stops nobody from computing for longer than a lease:
-            the claim is then written when the store answers again.
+            was quicker. A store that cannot be read or written stops nobody from computing for longer than a lease,
+            and than a minute: the claim is then written when the store answers again.
         """
         owner += self._behind
         mine = new_claim(key, owner, step, pipeline_run_id, lease_seconds, heartbeat, starting_seconds)
@@ -129,7 +129,8 @@ class Claims:
         return seen.st_ino, seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns
 
     def _get(self, mine: Claim, stale: Claim | None = None) -> Lease | Claim:
-        deadline = time.monotonic() + mine.lease_seconds
+        # A hand-written task is claimed for an hour, and nobody waits that long for a store.
+        deadline = time.monotonic() + min(mine.lease_seconds, DEFAULT_LEASE_SECONDS)
         while True:
             try:
                 return self._try_to_get(mine, stale) if self._can_claim() else Lease(None, mine)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -296,23 +295,14 @@ def test_a_datastore_that_refuses_an_output_is_the_one_that_is_named(make: Calla
 def test_what_was_computed_waits_for_a_datastore_that_is_away_just_then(
     make: Callable[..., StepRun], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    away = socket.create_server(("127.0.0.1", 0))
-    away.settimeout(60)
-    port = away.getsockname()[1]
-    with stores.place("s3", tmp_path, monkeypatch) as blobs:
-        # So that the test need not wait for the client.
-        extra = {"endpoint_url": f"http://127.0.0.1:{port}", "config_kwargs": {"retries": {"total_max_attempts": 1}}}
-        stores.set_connection(monkeypatch, "my_s3", stores.connection("s3", extra=extra))
+    with stores.place("s3", tmp_path, monkeypatch) as blobs, stores.away(monkeypatch) as back:
         run = make(StepOutput(name="model", datastore="blobs", destination="kept/model"), blobs=blobs.url)
         attempt = attempt_of(run, model="hours of work")
         write_json(attempt.path / "report.json", {**REPORT, "outputs": {"model": {"exists": True}}})
         with ThreadPoolExecutor(1) as worker:
             ended = worker.submit(conclude, run, attempt, "its process ended")
             # Its client asks six times before it gives up.
-            for _ in range(14):
-                away.accept()[0].close()
-            away.close()
-            with stores.wire(5900, at=port):
+            with back(14):
                 assert ended.result(120)["model"].path == "kept/model"
         assert blobs.read("kept/model") == b"hours of work"
         assert (run.folder.result() or {})["state"] == "Finished"

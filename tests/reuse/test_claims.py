@@ -6,6 +6,7 @@ import json
 import os
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,7 +20,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from aml_provider.reuse.canonical import digest
 from aml_provider.reuse.claims import DEFAULT_LEASE_SECONDS, Claim, Claims, Lease, Observer
 from aml_provider.reuse.index import ReuseIndex
-from aml_provider.storage.record_store import FolderStore
+from aml_provider.storage.record_store import FolderStore, record_store
+from tests import stores
 from tests.reuse.machines import Warnings, Worker, answered, as_somebody_else, at_once, workers
 
 KEY = digest("train, with these data")
@@ -509,6 +511,41 @@ def test_an_index_that_is_no_folder_stops_nobody_from_computing(lab: Lab, warnin
         assert not lease.lost
     assert "step 'train' computes without a claim, so another run may compute the same" in warnings()[0]
     assert lab.observer.look() == "free"
+
+
+@pytest.mark.stores
+def test_a_claim_waits_for_a_store_that_is_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with stores.place("s3", tmp_path, monkeypatch) as blobs, stores.away(monkeypatch) as back:
+        claims = Claims(record_store(blobs.store), None)
+        with ThreadPoolExecutor(1) as worker:
+            asked = worker.submit(claims.acquire, KEY, owner="me", step="train", pipeline_run_id="run")
+            with back(14):
+                assert isinstance(asked.result(120), Lease)
+                claim = claims.look(KEY)
+                assert claim is not None
+                assert claim.owner == "me"
+
+
+@pytest.mark.stores
+def test_what_is_computed_without_a_claim_is_claimed_when_that_works(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with stores.place("s3", tmp_path, monkeypatch) as blobs, stores.away(monkeypatch) as back:
+        claims = Claims(record_store(blobs.store), None)
+        with ThreadPoolExecutor(1) as worker:
+            asked = worker.submit(
+                claims.acquire, KEY, owner="me", step="train", pipeline_run_id="run", lease_seconds=0.1
+            )
+            closing = back(6)
+            lease = asked.result(120)
+            assert isinstance(lease, Lease)
+            with closing:
+                lease.renew()
+                claim = claims.look(KEY)
+                assert claim is not None
+                assert claim.owner == "me"
+                lease.release()
+                assert claims.look(KEY) is None
 
 
 # --- every order in which things can happen -------------------------------------------------------------------------
