@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -30,6 +31,8 @@ from aml_provider.workspace.resolved import LoadedWorkspace
 
 POLL_SECONDS = 0.1
 LOG_FILE = "airflow.log"
+# With less than this, Airflow's database cannot grow.
+NO_ROOM_BYTES = 1 << 20
 LOCAL_BUNDLE = "airflow.dag_processing.bundles.local.LocalDagBundle"
 # A traceback's last line.
 EXCEPTION = re.compile(r"[A-Za-z_][\w.]*(Error|Exception|Interrupt|Exit): ")
@@ -136,6 +139,12 @@ class EmbeddedRun:
             return None
         log = self.folder / LOG_FILE
         lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+        # Even a state folder that is full has kept what says so.
+        if shutil.disk_usage(self.folder).free < NO_ROOM_BYTES:
+            return (
+                f"There is no room left where runs are kept ({self.folder.parent}): make room there, or have state: in "
+                f"the workspace file name a folder on another disk.\n(The log of the embedded Airflow: {log})"
+            )
         # The first error is the cause of the others.
         cause = next((line for line in lines if EXCEPTION.match(line)), None)
         if cause is not None:

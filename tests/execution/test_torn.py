@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import signal
-import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -24,6 +23,7 @@ from aml_provider.reuse.records import record_name
 from aml_provider.runs.binding import StepRun
 from aml_provider.runs.errors import StepInterruptedError
 from aml_provider.storage.registry import DATASETS, Registry
+from tests.small_disk import small_disk
 
 from . import lives
 from .crashing import Ended, Server, eventually
@@ -428,21 +428,9 @@ class Disk:
 
 @contextmanager
 def mounted(folder: Path) -> Iterator[Disk]:
-    """A disk of 32 MiB and 5,000 files.
-
-    Mounting takes rights that not everybody has.
-    """
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size=32m,nr_inodes=5000,mode=755,uid={os.getuid()}", "tmpfs", str(folder)]
-    if shutil.which("mount") is None:
-        pytest.skip("there is no mount program: nobody can make a small disk")
-    seen = subprocess.run(mount, capture_output=True, text=True)
-    if seen.returncode:
-        pytest.skip(f"a small disk cannot be mounted: {seen.stderr.strip()}")
-    try:
-        yield Disk(folder)
-    finally:
-        subprocess.run(["umount", str(folder)], check=True)
+    """A disk of 32 MiB and 5,000 files."""
+    with small_disk(folder, f"size=32m,nr_inodes=5000,mode=755,uid={os.getuid()}") as place:
+        yield Disk(place)
 
 
 UNREPORTED = (

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.small_disk import small_disk
+
 PIPELINE = """
 from azureml.core import Experiment, Workspace
 from azureml.data import OutputFileDatasetConfig
@@ -87,6 +89,23 @@ def test_a_link_to_a_file_of_the_output_still_leads_there(folder: Path) -> None:
     (link,) = (folder / ".aml" / "datastores" / "workspaceblobstore" / "dataset").rglob("latest")
     assert link.is_symlink()
     assert link.read_text() == "hello"
+
+
+def test_a_full_disk_is_told_by_the_folder_that_is_on_it(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", "size=2m") as disk:
+        (tmp_path / "workspace.yaml").write_text(f"name: lab\nstate: {disk}/state\n")
+        (tmp_path / "pipeline.py").write_text(PIPELINE)
+        (tmp_path / "say.py").write_text(SCRIPT)
+        done = subprocess.run(
+            [sys.executable, "pipeline.py"], cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+        said = (done.stdout + done.stderr).strip().splitlines()
+        assert done.returncode == 1
+        assert (
+            f"There is no room left where runs are kept ({disk}/state/runs): make room there, or have state:"
+            in said[-2]
+        )
+        assert "Traceback" not in done.stdout
 
 
 def test_airflow_does_not_build_its_api_for_workers_that_lag_behind() -> None:
