@@ -269,7 +269,7 @@ def _used_where_it_is(
 
 
 def copy(source: Path, target: Path, without: Set[str] = frozenset()) -> None:
-    """Copy a file or a folder.
+    """Copy a file or a folder. Links are followed; those that lead nowhere, or back up, are left out.
 
     :param without: names directly in the folder that are left out.
     """
@@ -278,12 +278,21 @@ def copy(source: Path, target: Path, without: Set[str] = frozenset()) -> None:
 
         def left_out(folder: str, names: list[str]) -> set[str]:
             # copytree's own ignore_dangling_symlinks looks for what a link leads to in the working directory.
-            dangling = {name for name in names if not os.path.exists(os.path.join(folder, name))}
-            return dangling | without if Path(folder) == source else dangling
+            places = {name: os.path.join(folder, name) for name in names}
+            useless = {name for name, place in places.items() if not os.path.exists(place) or _leads_up(place)}
+            return useless | without if Path(folder) == source else useless
 
         shutil.copytree(source, target, ignore=left_out, dirs_exist_ok=True)
     else:
         shutil.copy(source, target)
+
+
+def _leads_up(place: str) -> bool:
+    """Whether it is a link to a folder that it is in, in which one would find it again and again."""
+    if not os.path.islink(place):
+        return False
+    inside = os.path.realpath(os.path.dirname(place))
+    return f"{inside}/".startswith(os.path.realpath(place).rstrip("/") + "/")
 
 
 def _gather(run: StepRun, source: StepInput, stores: Stores, locations: Sequence[DataLocation], target: Path) -> None:

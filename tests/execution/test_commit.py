@@ -306,3 +306,15 @@ def test_what_was_computed_waits_for_a_datastore_that_is_away_just_then(
                 assert ended.result(120)["model"].path == "kept/model"
         assert blobs.read("kept/model") == b"hours of work"
         assert (run.folder.result() or {})["state"] == "Finished"
+
+
+def test_links_that_lead_back_up_are_not_followed_in_a_copy(tmp_path: Path) -> None:
+    (tmp_path / "in" / "deep").mkdir(parents=True)
+    (tmp_path / "in" / "deep" / "a").write_text("a")
+    (tmp_path / "in" / "deep" / "up").symlink_to("..")
+    (tmp_path / "in" / "self").symlink_to(".")
+    (tmp_path / "in" / "other").symlink_to("deep")
+    (tmp_path / "in" / "nowhere").symlink_to("gone")
+    data.copy(tmp_path / "in", tmp_path / "out")
+    copied = sorted(path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*"))
+    assert copied == ["deep", "deep/a", "other", "other/a"]
