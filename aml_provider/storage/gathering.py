@@ -75,7 +75,8 @@ def units(stores: StoreOf, locations: Sequence[DataLocation]) -> list[tuple[str,
         if not there:
             raise NothingAtPlaceError(place)
         found += [(place.datastore, path, inner) for path, inner in there]
-    return apart(found)
+    # A place that is given twice is there once, here as in what is told of the files.
+    return apart(list(dict.fromkeys(found)))
 
 
 def arrangement(found: Sequence[tuple[str, str, str]]) -> list[Any]:

@@ -88,9 +88,14 @@ def conditions(column: str, literals: st.SearchStrategy[Any]) -> st.SearchStrate
     return st.tuples(st.sampled_from(["==", "!=", "<", "<=", ">", ">="]), st.just(column), literals)
 
 
+# Named, since Hypothesis parses the file of a lambda to show it, and Python 3.11 cannot always do that where it does.
+def _nested(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return st.one_of(st.tuples(st.just("~"), inner), st.tuples(st.sampled_from("&|"), inner, inner))
+
+
 CONDITION = st.recursive(
     st.one_of(conditions("n", NUMBER), conditions("f", NUMBER), conditions("t", st.sampled_from(WORDS))),
-    lambda inner: st.one_of(st.tuples(st.just("~"), inner), st.tuples(st.sampled_from("&|"), inner, inner)),
+    _nested,
     max_leaves=5,
 )
 

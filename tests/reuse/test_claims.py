@@ -476,9 +476,14 @@ def test_what_is_no_claim_is_held_by_nobody_known_for_the_usual_time(lab: Lab, c
     assert isinstance(lab.take_over(lab.observer.claim), Lease)
 
 
+# Named, since Hypothesis parses the file of a lambda to show it, and Python 3.11 cannot always do that where it does.
+def _nested(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
+
+
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters()),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    _nested,
     max_leaves=5,
 )
 

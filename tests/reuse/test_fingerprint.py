@@ -327,6 +327,12 @@ def test_a_command_is_no_script(lab: Lab) -> None:
 
 # --- values ---------------------------------------------------------------------------------------------------------
 
+
+# Named, since Hypothesis parses the file of a lambda to show it, and Python 3.11 cannot always do that where it does.
+def _nested(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3)
+
+
 VALUES = st.recursive(
     st.none()
     | st.booleans()
@@ -334,7 +340,7 @@ VALUES = st.recursive(
     | st.floats(allow_nan=False)
     | st.text()
     | st.sampled_from([0, 1, 0.0, 1.0, "0", "1", True, False, "True", "", None, "None"]),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    _nested,
     max_leaves=6,
 )
 

@@ -87,9 +87,14 @@ def test_what_was_committed_is_read_by_everybody(index: ReuseIndex, folder: Path
     assert warnings() == []
 
 
+# Named, since Hypothesis parses the file of a lambda to show it, and Python 3.11 cannot always do that where it does.
+def _nested(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
+
+
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    _nested,
     max_leaves=8,
 )
 mappings = st.dictionaries(st.text(max_size=8), json_values, max_size=4)

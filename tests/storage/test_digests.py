@@ -29,9 +29,14 @@ NAMES = st.one_of(
     st.binary(min_size=1, max_size=6).filter(lambda name: not set(name) & set(b"/\0") and name not in (b".", b"..")),
 )
 CONTENTS = st.one_of(st.sampled_from([b"", b"a", b"ab"]), st.binary(max_size=40))
-TREES: st.SearchStrategy[Tree] = st.dictionaries(
-    NAMES, st.recursive(CONTENTS, lambda inner: st.dictionaries(NAMES, inner, max_size=3), max_leaves=8), max_size=4
-)
+
+
+# Named, since Hypothesis parses the file of a lambda to show it, and Python 3.11 cannot always do that where it does.
+def _nested(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return st.dictionaries(NAMES, inner, max_size=3)
+
+
+TREES: st.SearchStrategy[Tree] = st.dictionaries(NAMES, st.recursive(CONTENTS, _nested, max_leaves=8), max_size=4)
 
 
 def write(tree: Tree, folder: Path, *, backwards: bool = False) -> Path:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from aml_provider.spec.errors import PipelineError
 from aml_provider.spec.models import DataLocation
 from aml_provider.storage import Store, store_for
-from aml_provider.storage.gathering import files_at, gathered, is_single
+from aml_provider.storage.gathering import files_at, gathered, is_single, units
 from aml_provider.workspace.model import DatastoreConfig
 
 FILES = ["raw/2020/a.csv", "raw/2020/deep/b.csv", "raw/2021/a.csv", "raw/notes.txt", "run [1]/x.csv", "top.csv"]
@@ -112,3 +112,22 @@ def test_a_name_with_a_backslash_is_not_taken_for_another_files(store: Store, tm
     with pytest.raises(PipelineError, match="rename it, or use the folder as it is"):
         gathered(store, "raw/*.csv")
     assert gathered(store, "raw") == [("raw", "raw")]
+
+
+PATTERNS = ("raw/2020/*.csv", "raw/2020/a.csv", "raw/*/*.csv", "raw/2020", "raw", "*.csv", "top.csv", "**/b.csv")
+
+
+@given(st.lists(st.sampled_from(PATTERNS), min_size=2, max_size=4))
+def test_what_is_told_of_the_files_is_where_they_are_gathered(
+    tmp_path_factory: pytest.TempPathFactory, paths: list[str]
+) -> None:
+    store = filled(tmp_path_factory.getbasetemp() / "told")
+    locations = [DataLocation(datastore="blobs", path=path) for path in paths]
+    gathered_there = {path: {inner for _, p, inner in units(lambda _: store, locations) if p == path} for path in FILES}
+    folders = [(path, inner) for _, path, inner in units(lambda _: store, locations) if path not in FILES]
+    for path, inner in folders:
+        for file in FILES:
+            if file.startswith(f"{path}/"):
+                gathered_there[file].add(inner + file[len(path) :])
+    for file in files_at(lambda _: store, locations):
+        assert file.name in gathered_there[file.item.path]
