@@ -35,6 +35,7 @@ class Lease:
         self._lost = False
         self._failing = not written
         self._on_lost: Callable[[], None] | None = None
+        self._taken_by = ""
         self._lock = threading.RLock()
         self._stop = threading.Event()
         self._changed = threading.Event()
@@ -62,7 +63,8 @@ class Lease:
     def start(self, on_lost: Callable[[], None] | None = None) -> None:
         """Renew the claim from now on, four times in each lease, in a thread that does not keep the process alive.
 
-        :param on_lost: called in that thread when somebody has taken the claim over.
+        :param on_lost: called in that thread when somebody else has taken the claim over; the same step run's next try
+            goes on with what this one has begun.
         """
         if self._store is None or self._thread is not None:
             return
@@ -148,6 +150,7 @@ class Lease:
                     return True
                 continue
             if there.token != old.token and not there.damaged:
+                self._taken_by = there.owner
                 return False
             content = there.content
         raise FileExistsError(f"{name} in {self._store} is something that is no file; remove it.")
@@ -165,5 +168,5 @@ class Lease:
                 continue
             if not self._stop.is_set():
                 self.renew()
-                if self.lost and self._on_lost is not None:
+                if self.lost and self._on_lost is not None and self._taken_by != self._claim.owner:
                     self._on_lost()

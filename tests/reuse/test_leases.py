@@ -219,6 +219,22 @@ def test_renewing_ends_by_itself_when_the_claim_is_lost(claims: Claims) -> None:
     assert claims.look(KEY) == new.claim
 
 
+@pytest.mark.parametrize(("owner", "stops"), [("run-2/train", True), ("run-1/train", False)])
+def test_who_computes_is_told_when_another_step_run_has_taken_the_claim(
+    claims: Claims, owner: str, stops: bool
+) -> None:
+    told = threading.Event()
+    lease = lease_of(claims, lease_seconds=0.2)
+    if owner == "run-1/train":
+        # Its next try goes on with what this one has begun.
+        lease_of(claims)
+    else:
+        take_over(claims, owner)
+    lease.start(told.set)
+    until(lambda: lease.lost and not renewing(), "it has learned that")
+    assert told.is_set() is stops
+
+
 def test_two_attempts_of_one_step_run_do_not_share_a_claim(claims: Claims) -> None:
     first = lease_of(claims)
     second = lease_of(claims)
