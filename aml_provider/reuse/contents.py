@@ -40,6 +40,7 @@ class Contents:
         self.store = Stores(workspace)
         self._seen: dict[tuple[str, str], Content | None] = {}
         self._answers: dict[SqlQuery, str] = {}
+        self._databases: dict[str, bool] = {}
 
     def at(self, datastore: str, path: str) -> Content | None:
         """What is at a place; ``None``: nothing."""
@@ -69,7 +70,10 @@ class Contents:
 
     def is_table(self, place: DataLocation | StepOutput) -> bool:
         """Whether a place is in a database, where nobody looks at what is there."""
-        return dialect_of(self.store.workspace.datastore(place.datastore)) is not None
+        name = place.datastore
+        if name not in self._databases:
+            self._databases[name] = dialect_of(self.store.workspace.datastore(name)) is not None
+        return self._databases[name]
 
     def stored(self, place: DataLocation) -> StoredOutput:
         """An output at ``place`` with its identity, which a table has not."""
