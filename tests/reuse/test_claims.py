@@ -541,7 +541,7 @@ def test_what_is_computed_without_a_claim_is_claimed_when_that_works(
             asked = worker.submit(
                 claims.acquire, KEY, owner="me", step="train", pipeline_run_id="run", lease_seconds=0.1
             )
-            closing = back(6)
+            closing = back(1)
             lease = asked.result(120)
             assert isinstance(lease, Lease)
             with closing:
