@@ -60,16 +60,17 @@ def conclude(
 def _committed(run: StepRun, attempt: AttemptFolder, report: dict[str, Any]) -> dict[str, StoredOutput]:
     """Commit what a script took hours for, also when its datastore is away for some minutes just then."""
     deadline = time.monotonic() + _PATIENCE_SECONDS
-    for pause in chain(_PAUSES, repeat(_PAUSES[-1])):
+    pauses = chain(_PAUSES, repeat(_PAUSES[-1]))
+    while True:
         try:
             return commit_success(run, attempt, report)
         except StepInterruptedError as e:
+            pause = next(pauses)
             away = isinstance(e.__cause__, DatastoreError) and e.__cause__.transient
             if not away or time.monotonic() + pause > deadline:
                 raise
             _log.warning("%s What the step wrote is kept, and published as soon as that works.", e.sentence)
         time.sleep(pause)
-    raise AssertionError("there is always another pause")
 
 
 def failure_of(run: StepRun, report: dict[str, Any]) -> str | None:

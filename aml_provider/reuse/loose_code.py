@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import time
@@ -12,6 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from aml_provider.reuse.canonical import digest
+from aml_provider.runs.layout import read_json, write_json
 from aml_provider.storage.digest_cache import DigestCache
 from aml_provider.storage.digests import content_of, entries_of
 
@@ -101,18 +101,14 @@ def _lines(file: str) -> list[str]:
 
 def _kept(file: Path) -> dict[str, object]:
     try:
-        found = json.loads(file.read_bytes())
+        return read_json(file) or {}
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
 
 
 def _keep(file: Path, site: str, known: dict[str, object]) -> None:
     """It only saves work, and so does what a program at the same time keeps."""
-    part = file.with_name(f"{file.name}.{os.getpid()}")
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(json.dumps({**_kept(file), site: known}), encoding="ascii")
-        part.replace(file)
+        write_json(file, {**_kept(file), site: known}, compact=True)
     except OSError as error:
         _log.debug("what %s has cannot be kept in %s: %s", site, file, error)

@@ -34,7 +34,8 @@ def gathered(store: Store, path: str) -> list[tuple[str, str]]:
         found = [item for item in store.glob(place) if item.partition("/")[0] not in ours]
     else:
         found, above = [place], place.rpartition("/")[0]
-    _check_names(store, found)
+    for item in found:
+        _check_name(store, item)
     inside = len(above) + 1 if above else 0
     # A glob lists links that lead nowhere too.
     return [(item, item[inside:]) for item in found if store.exists(item)]
@@ -113,17 +114,16 @@ def files_at(stores: StoreOf, locations: Sequence[DataLocation]) -> list[FoundFi
     """
     found = _files_at(stores, locations)
     for file in found:
-        _check_names(file.store, [file.item.path])
+        _check_name(file.store, file.item.path)
     return found
 
 
-def _check_names(store: Store, paths: Sequence[str]) -> None:
-    for path in paths:
-        if "\\" in path:
-            raise PipelineError(
-                f"{path!r} in datastore {store.name!r} has a backslash in its name, which paths take for a slash; "
-                "rename it, or use the folder as it is."
-            )
+def _check_name(store: Store, path: str) -> None:
+    if "\\" in path:
+        raise PipelineError(
+            f"{path!r} in datastore {store.name!r} has a backslash in its name, which paths take for a slash; rename "
+            "it, or use the folder as it is."
+        )
 
 
 def _files_at(stores: StoreOf, locations: Sequence[DataLocation]) -> list[FoundFile]:

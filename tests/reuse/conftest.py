@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.reuse.machines import Warnings
+from tests.small_disk import small_disk as mounted
 
 
 @pytest.fixture
@@ -22,16 +22,5 @@ def warnings(caplog: pytest.LogCaptureFixture) -> Warnings:
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system with room for a few records."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    options = ["-t", "tmpfs", "-o", "size=128k,nr_inodes=60", "tmpfs", str(folder)]
-    try:
-        mounted = subprocess.run(["mount", *options], capture_output=True, text=True)
-    except OSError as error:
-        pytest.skip(f"nothing can be mounted: {error}")
-    if mounted.returncode != 0:
-        pytest.skip(f"nothing can be mounted: {mounted.stderr.strip()}")
-    try:
+    with mounted(tmp_path / "disk", "size=128k,nr_inodes=60") as folder:
         yield folder
-    finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)

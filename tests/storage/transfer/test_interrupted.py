@@ -21,6 +21,7 @@ from aml_provider.spec.errors import AmlError
 from aml_provider.storage.transfer import Options, Place, TransferError, transfer
 from aml_provider.storage.transfer.journal import Journal
 from tests import stores
+from tests.small_disk import small_disk
 from tests.storage.transfer.conftest import Make, Move
 from tests.storage.transfer.trees import age, content
 
@@ -495,14 +496,7 @@ def test_what_was_left_long_ago_is_removed(make: Make, move: Move) -> None:
 
 
 def test_a_disk_that_is_full(make: Make, tmp_path: Path) -> None:
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(folder)], capture_output=True, text=True
-    )
-    if mount.returncode != 0:
-        pytest.skip(f"nothing can be mounted: {mount.stderr.strip()}")
-    try:
+    with small_disk(tmp_path / "disk", "size=3m") as folder:
         source, end = make("local"), stores.Place("local", str(folder), None, folder)
         files = {"a": content(1, 1 << 20), "b": content(2, 1 << 20), "c": content(3, 1 << 20), "d": content(4, 1 << 20)}
         for path, data in files.items():
@@ -521,8 +515,6 @@ def test_a_disk_that_is_full(make: Make, tmp_path: Path) -> None:
         summary = transfer(Place(source.store), Place(end.store), say=lambda _: None)
         assert {name: end.read(name) for name in end.names()} == files
         assert summary.skipped >= 1
-    finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 # --- memory -------------------------------------------------------------------------------------------------------
