@@ -188,11 +188,10 @@ def files_of(folder: Path, prefix: str) -> dict[str, Path]:
     """
     from aml_provider.storage.tree_walk import walk
 
-    top = os.fsencode(folder)
     try:
         found = [
             (os.fsdecode(below.prefix + name), Path(os.fsdecode(os.path.join(below.path, name))))
-            for below in walk(top, os.stat(top), frozenset())
+            for below in walk(os.fsencode(folder), frozenset())
             for name in below.files
         ]
     except (OSError, PipelineError) as error:

@@ -95,13 +95,14 @@ class DigestCache:
             if self._waiting >= _MAX_PENDING:
                 self.flush()
 
-    def listed(self, folder: bytes, names: Collection[bytes]) -> None:
-        """These are all the files of the folder: what is known of others in it can go with the next change.
+    def listed(self, folder: bytes, files: Mapping[bytes, FileStamp]) -> dict[bytes, str]:
+        """:meth:`lookup` of all files of the folder: what is known of others in it can go with the next change.
 
-        :param names: what is found fast, and does not change any more.
+        :param files: does not change any more.
         """
         with self._lock:
-            self._listed[folder] = names
+            self._listed[folder] = files
+            return self.lookup(folder, files)
 
     def flush(self) -> None:
         """Write what is new; other processes know it from then on."""

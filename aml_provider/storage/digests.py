@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,7 +20,7 @@ from aml_provider.spec.errors import PipelineError
 from .digest_cache import DigestCache
 from .hashing import FileStamp, Hashed, check_regular, hash_files, shown, unreadable
 from .paths import BOOKKEEPING
-from .tree_walk import walk
+from .tree_walk import Folder, walk
 
 __all__ = [
     "Content",
@@ -43,8 +42,8 @@ _TRIES = 4
 _Found = tuple[bytes, str, int]
 
 
-@dataclass(frozen=True)
-class Content:
+# A tuple, since a plan makes one for every output that it looks at.
+class Content(NamedTuple):
     """Identity of what is at a place.
 
     :param digest: 64 hexadecimal digits; a file and a folder never share one.
@@ -82,17 +81,7 @@ def file_digest(path: Path, cache: DigestCache | None = None) -> str:
 
 def file_digests(paths: Sequence[Path], cache: DigestCache | None = None) -> list[str]:
     """:func:`file_digest` of many files, read side by side."""
-    folders: dict[bytes, dict[bytes, FileStamp]] = {}
-    places = []
-    for path in paths:
-        folder, name = _split(path)
-        file = os.path.join(folder, name)
-        status = _status(file)
-        check_regular(file, status)
-        folders.setdefault(folder, {})[name] = FileStamp.of(status)
-        places.append((folder, name))
-    found = _digests(folders, cache)
-    return [found[place][0] for place in places]
+    return [digest for digest, _ in _digests_of([_absolute(path) for path in paths], cache)]
 
 
 def content_of(path: Path | str, cache: DigestCache | None = None, *, ignore: frozenset[str] = BOOKKEEPING) -> Content:
@@ -103,15 +92,12 @@ def content_of(path: Path | str, cache: DigestCache | None = None, *, ignore: fr
     :raises PipelineError: something in it is neither file, folder nor link, cannot be read, or goes on changing.
     """
     place = _absolute(path)
-    status = _status(place)
-    if stat.S_ISDIR(status.st_mode):
-        found = _settled(place, status, ignore, cache)
+    found = _settled(place, ignore, cache)
+    if found is not None:
         digest = _tree_digest([(name, digest.encode()) for name, digest, _ in found])
         files = sum(not name.endswith(b"/") for name, _, _ in found)
         return Content(digest, False, files, sum(size for _, _, size in found))
-    check_regular(place, status)
-    folder, name = os.path.split(place)
-    digest, size = _digests({folder: {name: FileStamp.of(status)}}, cache)[folder, name]
+    ((digest, size),) = _digests_of([place], cache)
     return Content(file_identity(digest), True, 1, size)
 
 
@@ -120,24 +106,23 @@ def entries_of(
 ) -> list[TreeEntry]:
     """What is in a folder, sorted by the bytes of the names; parameters and errors as :func:`content_of`."""
     top = _absolute(path)
-    found = _settled(top, _status(top), ignore, cache)
+    found = _settled(top, ignore, cache)
+    if found is None:
+        raise PipelineError(f"{shown(top)} is no folder; give the path of a folder.")
     return [TreeEntry(name.decode("utf-8", "surrogateescape"), digest, size) for name, digest, size in found]
 
 
-def _settled(top: bytes, status: os.stat_result, ignore: frozenset[str], cache: DigestCache | None) -> list[_Found]:
-    """What is in a folder, sorted by name, once nothing goes away while it is read.
-
-    :param status: what a stat of it has just said.
-    """
+def _settled(top: bytes, ignore: frozenset[str], cache: DigestCache | None) -> list[_Found] | None:
+    """What is in a folder, sorted by name, once nothing goes away while it is read; ``None``: it is no folder."""
     ignored = frozenset(map(os.fsencode, ignore))
     for _ in range(_TRIES):
-        if not stat.S_ISDIR(status.st_mode):
-            raise PipelineError(f"{shown(top)} is no folder; give the path of a folder.")
         try:
-            return _entries(top, status, ignored, cache)
+            return _entries(top, ignored, cache)
         except (FileNotFoundError, NotADirectoryError):
-            # Listed, and gone when it was to be read: what is there now is listed again.
-            status = _status(top)
+            # Gone, or listed and gone when it was to be read: what is there now is listed again. It is not asked
+            # before, since most places that are looked at are folders, and stay.
+            if not stat.S_ISDIR(_status(top).st_mode):
+                return None
     raise PipelineError(
         f"folder {shown(top)} changes while it is read: files go away; wait until whatever writes there has ended, "
         "and try again."
@@ -163,47 +148,60 @@ def file_identity(digest: str) -> str:
     return blake3(_bytes(digest), derive_key_context=_FILE).hexdigest()
 
 
-def _entries(top: bytes, status: os.stat_result, ignore: frozenset[bytes], cache: DigestCache | None) -> list[_Found]:
+def _entries(top: bytes, ignore: frozenset[bytes], cache: DigestCache | None) -> list[_Found]:
     found: list[_Found] = []
-    prefixes: dict[bytes, bytes] = {}
-    folders: dict[bytes, dict[bytes, FileStamp]] = {}
-    for folder in walk(top, status, ignore):
+    unknown: list[tuple[bytes, Folder]] = []
+    for folder in walk(top, ignore):
+        prefix, files = folder.prefix, folder.files
         found += [(mark.relative, mark.digest, 0) for mark in folder.marks]
-        if folder.files:
-            prefixes[folder.path] = folder.prefix
-            folders[folder.path] = folder.files
-    if cache is not None:
-        for path, files in folders.items():
-            cache.listed(path, files.keys())
-    for (path, name), (digest, size) in _digests(folders, cache).items():
-        found.append((prefixes[path] + name, digest, size))
+        known = cache.listed(folder.path, files) if cache is not None and files else {}
+        for name, stamp in files.items():
+            digest = known.get(name)
+            if digest is None:
+                unknown.append((name, folder))
+            else:
+                found.append((prefix + name, digest, stamp.size))
+    if unknown:
+        places = [(folder.path, name, folder.files[name].size) for name, folder in unknown]
+        for (name, folder), hashed in zip(unknown, _hashed(places, cache), strict=True):
+            found.append((folder.prefix + name, hashed.digest, hashed.stamp.size))
     found.sort()
     return found
 
 
-def _digests(
-    folders: dict[bytes, dict[bytes, FileStamp]], cache: DigestCache | None
-) -> dict[tuple[bytes, bytes], tuple[str, int]]:
-    """Digest and size by folder and name; only what the cache does not know is read."""
-    found: dict[tuple[bytes, bytes], tuple[str, int]] = {}
-    unknown: list[tuple[bytes, bytes]] = []
-    unknown_bytes = 0
-    for folder, files in folders.items():
-        known = {} if cache is None else cache.lookup(folder, files)
-        for name, stamp in files.items():
-            digest = known.get(name)
-            if digest is None:
-                unknown.append((folder, name))
-                unknown_bytes += stamp.size
-            else:
-                found[folder, name] = (digest, stamp.size)
-    hashed: Hashed
-    reading = hash_files([os.path.join(*place) for place in unknown], unknown_bytes)
-    for place, hashed in zip(unknown, reading, strict=True):
-        found[place] = (hashed.digest, hashed.stamp.size)
-        if cache is not None:
-            cache.remember(*place, hashed)
+def _digests_of(files: Sequence[bytes], cache: DigestCache | None) -> list[tuple[str, int]]:
+    """Digest and size of each file; only what the cache does not know is read."""
+    places = [os.path.split(file) for file in files]
+    folders: dict[bytes, dict[bytes, FileStamp]] = {}
+    for file, (folder, name) in zip(files, places, strict=True):
+        status = _status(file)
+        check_regular(file, status)
+        folders.setdefault(folder, {})[name] = FileStamp.of(status)
+    known = {folder: cache.lookup(folder, stamps) for folder, stamps in folders.items()} if cache is not None else {}
+    unknown = [
+        (folder, name, stamp.size)
+        for folder, stamps in folders.items()
+        for name, stamp in stamps.items()
+        if name not in known.get(folder, ())
+    ]
+    read = {(folder, name): hashed for (folder, name, _), hashed in zip(unknown, _hashed(unknown, cache), strict=True)}
+    found = []
+    for folder, name in places:
+        hashed = read.get((folder, name))
+        found.append(
+            (known[folder][name], folders[folder][name].size) if hashed is None else (hashed.digest, hashed.stamp.size)
+        )
     return found
+
+
+def _hashed(places: Sequence[tuple[bytes, bytes, int]], cache: DigestCache | None) -> Iterator[Hashed]:
+    """Read files, each given as its folder, its name and about how big it is; the cache remembers them."""
+    paths = [os.path.join(folder, name) for folder, name, _ in places]
+    reading = hash_files(paths, sum(size for _, _, size in places))
+    for (folder, name, _), hashed in zip(places, reading, strict=True):
+        if cache is not None:
+            cache.remember(folder, name, hashed)
+        yield hashed
 
 
 def _absolute(path: Path | str) -> bytes:
@@ -211,10 +209,6 @@ def _absolute(path: Path | str) -> bytes:
         return os.fsencode(path)
     # Not os.path.abspath, which takes "link/.." for the folder that the link is in.
     return os.fsencode(Path(path).absolute())
-
-
-def _split(path: Path) -> tuple[bytes, bytes]:
-    return os.path.split(_absolute(path))
 
 
 def _status(path: bytes) -> os.stat_result:

@@ -7,6 +7,7 @@ import os
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from blake3 import blake3
 
@@ -38,12 +39,18 @@ class Folder:
 
     path: bytes
     prefix: bytes
-    place: tuple[int, int]
     parent: Folder | None = None
     linked: bool = False
     files: dict[bytes, FileStamp] = field(default_factory=dict)
     marks: list[Mark] = field(default_factory=list)
     folders: list[Folder] = field(default_factory=list)
+
+    @cached_property
+    def place(self) -> tuple[int, int]:
+        """What tells it from all other folders."""
+        # Only links lead back, so for most folders nobody asks.
+        status = os.stat(self.path)
+        return status.st_dev, status.st_ino
 
     def levels_up_to(self, place: tuple[int, int]) -> int | None:
         """How far above that folder is on the way here, ``None`` when it is not."""
@@ -56,15 +63,15 @@ class Folder:
         return None
 
 
-def walk(top: bytes, status: os.stat_result, ignore: frozenset[bytes]) -> Iterator[Folder]:
+def walk(top: bytes, ignore: frozenset[bytes]) -> Iterator[Folder]:
     """Every folder at and below ``top``, in no particular order.
 
-    :param status: what a stat of ``top`` says.
     :param ignore: names that do not count directly in ``top``.
-    :raises FileNotFoundError: something went away meanwhile.
+    :raises FileNotFoundError: ``top`` is not there, or something went away meanwhile; :raises NotADirectoryError: it is
+        no folder, or something became a file.
     :raises PipelineError: something is neither file, folder nor link, or cannot be read.
     """
-    waiting = [Folder(top, b"", (status.st_dev, status.st_ino))]
+    waiting = [Folder(top, b"")]
     while waiting:
         folder = waiting.pop()
         try:
@@ -96,20 +103,19 @@ def _look(folder: Folder, ignore: frozenset[bytes]) -> None:
                 folder.marks.append(Mark(folder.prefix + entry.name, _mark("link", text)))
                 continue
             if stat.S_ISDIR(status.st_mode):
-                _enter(folder, entry, status, folder.linked or link)
+                _enter(folder, entry, folder.linked or link)
             else:
                 check_regular(entry.path, status)
                 folder.files[entry.name] = FileStamp.of(status)
 
 
-def _enter(folder: Folder, entry: os.DirEntry[bytes], status: os.stat_result, linked: bool) -> None:
-    place = (status.st_dev, status.st_ino)
-    prefix = folder.prefix + entry.name + b"/"
-    levels = folder.levels_up_to(place) if linked else None
+def _enter(folder: Folder, entry: os.DirEntry[bytes], linked: bool) -> None:
+    inner = Folder(entry.path, folder.prefix + entry.name + b"/", folder, linked)
+    levels = folder.levels_up_to(inner.place) if linked else None
     if levels is None:
-        folder.folders.append(Folder(entry.path, prefix, place, folder, linked))
+        folder.folders.append(inner)
     else:
-        folder.marks.append(Mark(prefix, _mark("link loop", str(levels).encode())))
+        folder.marks.append(Mark(inner.prefix, _mark("link loop", str(levels).encode())))
 
 
 def _mark(kind: str, text: bytes) -> str:
