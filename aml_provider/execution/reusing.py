@@ -13,7 +13,7 @@ from aml_provider.reuse.claims import Claim, Claims, Lease
 from aml_provider.reuse.explain import nearest
 from aml_provider.reuse.fingerprint import Fingerprint
 from aml_provider.reuse.index import ReuseIndex
-from aml_provider.reuse.keeping import bucket_of
+from aml_provider.reuse.keeping import index_told
 from aml_provider.reuse.plan import Decision, Options, Planner, Verdict
 from aml_provider.runs.binding import StepRun
 from aml_provider.runs.layout import AttemptFolder, read_json, write_json
@@ -133,42 +133,46 @@ def _claim_attempt(run: StepRun, number: int, key: str, stale: Claim | None = No
     )
 
 
-def claim_again(run: StepRun, attempt: AttemptFolder) -> Lease | None:
-    """The claim of an attempt that goes on in another process; ``None`` when it has none, or somebody else has it."""
-    held = _held(run, attempt)
-    lease = None if held is None else _claim_attempt(run, attempt.number, held.key)
-    return lease if isinstance(lease, Lease) else None
+def claim_again(run: StepRun, attempt: AttemptFolder) -> Lease | Claim | None:
+    """The claim of an attempt that goes on in another process, or that of whoever has taken it over.
+
+    :return: ``None``: nobody was to know that it is computed.
+    """
+    key = key_of(attempt)
+    return None if key is None else _claim_attempt(run, attempt.number, key)
+
+
+def key_of(attempt: AttemptFolder) -> str | None:
+    """What an attempt computes, if its result is to be recorded."""
+    return (read_json(attempt.fingerprint) or {}).get("key")
 
 
 def _held(run: StepRun, attempt: AttemptFolder) -> Claim | None:
-    key = (read_json(attempt.fingerprint) or {}).get("key")
+    key = key_of(attempt)
     held = None if key is None else Claims.of(run.binding.store).look(key)
     return held if held is not None and held.owner == run.step_run_id else None
 
 
 def claim_to_renew(run: StepRun, attempt: AttemptFolder) -> dict[str, Any] | None:
-    """What the trigger of a deferred attempt needs to renew its claim; ``None``: there is none, or no need.
-
-    Machines that share a bucket need not share the folder in which the step's heartbeat is.
-    """
+    """What the trigger of a deferred attempt needs to renew its claim; ``None``: there is none."""
     store = run.binding.store
-    bucket = bucket_of(store)
     try:
-        held = None if bucket is None else _held(run, attempt)
+        held = _held(run, attempt)
     except OSError as error:
         # The pod runs; a claim that ends too early is better than a step that fails.
         _log.warning("the claim of step %r is not renewed while it is deferred: %s", run.step.name, error)
         return None
-    return (
-        None if held is None else {"run_store": str(store.root), "bucket": bucket, "key": held.key, "text": held.text}
-    )
+    if held is None:
+        return None
+    return {**index_told(store), "key": held.key, "text": held.text}
 
 
 def release(run: StepRun, attempt: AttemptFolder) -> None:
     """Give back the claim of an attempt that has ended, if it still has one."""
-    lease = claim_again(run, attempt)
-    if lease is not None:
-        lease.release()
+    if _held(run, attempt) is not None:
+        lease = claim_again(run, attempt)
+        if isinstance(lease, Lease):
+            lease.release()
 
 
 def heartbeat(run: StepRun, number: int) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from aml_provider.operators.lineage import LineageTask
 from aml_provider.runs.binding import PipelineBinding, StepRun
@@ -27,9 +27,9 @@ class ClaimedTask(LineageTask):
     binding: PipelineBinding
     #: Why the step runs and what its result depends on; set before it does.
     go: Go
-    #: Whether it stops when another run has come to compute the same.
-    lets_go: ClassVar[bool] = False
     taken_over: bool = False
+    #: Whether another run had the claim when this task came back to a computation.
+    claimed_by_another: bool = False
     _event: dict[str, Any] | None = None
 
     if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class ClaimedTask(LineageTask):
 
         self.defer(trigger=ClaimTrigger.at(self.binding.store, key), method_name="resume_after_claim")
 
-    def _let_go(self) -> None:
+    def let_go(self) -> None:
         """Two runs never compute the same: the one that could not say that it lives stops."""
         self.log.warning("Another run has taken this step over; it is stopped here, and that run's result waited for")
         self.taken_over = True
@@ -77,7 +77,7 @@ class ClaimedTask(LineageTask):
         if lease is None:
             yield
             return
-        lease.start(self._let_go if self.lets_go else None)
+        lease.start(self.let_go)
         try:
             yield
         except TaskDeferred:
@@ -100,8 +100,21 @@ class ClaimedTask(LineageTask):
         if self.go.lease is not None:
             self.go.lease.update(heartbeat=heartbeat(run, number))
 
-    def held_lease(self, run: StepRun, attempt: AttemptFolder) -> Lease | None:
-        """The claim that this step run took before it was deferred, if it has one."""
-        from aml_provider.execution.reusing import claim_again
+    @contextmanager
+    def holding_again(self, run: StepRun, attempt: AttemptFolder) -> Iterator[None]:
+        """:meth:`holding` of what this step run claimed before it was deferred.
 
-        return claim_again(run, attempt)
+        :raises TaskDeferred: it has been stopped inside, and another run's result is waited for.
+        """
+        from aml_provider.execution.reusing import claim_again
+        from aml_provider.reuse.claims import Claim
+
+        held = claim_again(run, attempt)
+        lease = None if isinstance(held, Claim) else held
+        self.taken_over, self.claimed_by_another = False, isinstance(held, Claim)
+        try:
+            with self.holding(lease):
+                yield
+        except TakenOverError:
+            assert held is not None
+            self.wait_for(held.key if isinstance(held, Claim) else held.claim.key)

@@ -45,7 +45,6 @@ class DockerStepOperator(StepTask, ResumableJobMixin, DockerOperator):
 
     external_id_key = "aml_container"
     template_fields = ()
-    lets_go = True
 
     def __init__(self, *, step: Step, binding: PipelineBinding, image: str | None = None, **kwargs: Any) -> None:
         super().__init__(image=image or "", mount_tmp_dir=False, auto_remove="never", **kwargs)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
@@ -38,6 +39,8 @@ LONGEST_SECONDS = 7 * 24 * 3600
 DEADLINE_MARGIN_SECONDS = 900
 # The same where the step's data is brought and collected by the pod.
 STAGED_MARGIN_SECONDS = 12 * 3600
+# A node has lost a pod that takes longer to end.
+REMOVAL_SECONDS = 90.0
 ATTEMPT_KEY = "aml_attempt"
 
 
@@ -88,17 +91,21 @@ class KubernetesStepOperator(StepTask, CarriedPod, KubernetesPodOperator):
             attempt = run.folder.attempt(int(str(context["task_state_store"].get(ATTEMPT_KEY))))
             self._label(run, attempt.number)
             self.followed = (run, attempt)
-            with self.holding(self.held_lease(run, attempt)):
+            with self.holding_again(run, attempt):
                 self._until_end(lambda: self._come_back(context, event))
                 self._conclude(run, attempt, context)
 
     def _come_back(self, context: Context, event: dict[str, Any]) -> None:
-        from aml_provider.triggers.staged_pod import RENEW
+        from aml_provider.triggers.step_pod import RENEW, TAKEN_OVER
 
-        if event["status"] != RENEW:
+        if event["status"] not in (RENEW, TAKEN_OVER):
             KubernetesPodOperator.trigger_reentry(self, context, event)
             return
-        self.renew_if_possible()
+        if self.claimed_by_another:
+            self.let_go()
+            return
+        if self.carried is not None:
+            self.renew_if_possible()
         self.pod = self.hook.get_pod(event["name"], event["namespace"])
         self.invoke_defer_method(context=context)
 
@@ -157,7 +164,25 @@ class KubernetesStepOperator(StepTask, CarriedPod, KubernetesPodOperator):
             if pod.metadata.deletion_timestamp is None:
                 self.pod_manager.delete_pod(pod)
 
+    def _await_removal(self, run: StepRun) -> None:
+        """Wait until a pod that was stopped is gone: it writes until then, and what comes next may have its name."""
+        deadline = time.monotonic() + REMOVAL_SECONDS
+        while self._pods(run):
+            if time.monotonic() > deadline:
+                raise StepInterruptedError(
+                    f"step {self.step.name!r}: another run has begun to compute the same, and the Kubernetes cluster "
+                    f"of compute target {run.compute.name!r} has not removed this run's pod in {REMOVAL_SECONDS:g} s."
+                )
+            time.sleep(self.base_container_status_polling_interval)
+
     # --- the pod ------------------------------------------------------------------------------------------------
+
+    def get_or_create_pod(self, pod_request_obj: k8s.V1Pod, context: Context) -> k8s.V1Pod:
+        """Make the pod; it is deleted at once if another run has begun to compute the same meanwhile."""
+        pod = super().get_or_create_pod(pod_request_obj, context)
+        if self.taken_over:
+            self.stop_computing()
+        return pod
 
     def _label(self, run: StepRun, number: int) -> None:
         every = labels_of(run, number)
@@ -216,6 +241,11 @@ class KubernetesStepOperator(StepTask, CarriedPod, KubernetesPodOperator):
 
     # --- its end ------------------------------------------------------------------------------------------------
 
+    @property
+    def _stopped(self) -> bool:
+        """Whether its pod was deleted from here while it ran: what is left of it tells nothing."""
+        return self.killed or self.taken_over
+
     def _until_end(self, follow: Any) -> None:
         self._how_it_ended = "its pod ended"
         try:
@@ -224,13 +254,13 @@ class KubernetesStepOperator(StepTask, CarriedPod, KubernetesPodOperator):
             self._how_it_ended = f"its pod disappeared ({_first_line(e)})"
         except (ApiException, HTTPError) as e:
             # Of a pod that is being removed, the cluster cannot tell this and that.
-            if not self.killed and not (isinstance(e, ApiException) and e.status in (400, 404) and self.pod):
+            if not self._stopped and not (isinstance(e, ApiException) and e.status in (400, 404) and self.pod):
                 raise
             why = _api_message(e) if isinstance(e, ApiException) else _first_line(e)
             self._how_it_ended = f"its pod was removed while it was followed ({why})"
         except AirflowException as e:
             problem = _start_problem(self._last_seen)
-            if problem is not None:
+            if problem is not None and not self._stopped:
                 raise StepError(f"step {self.step.name!r}: its pod did not start: {problem}") from None
             # A failed pod: the report tells more than the pod's status, when there is one.
             self._how_it_ended = f"its pod ended badly ({_pod_reason(self._last_seen) or _first_line(e)})"
@@ -246,7 +276,7 @@ class KubernetesStepOperator(StepTask, CarriedPod, KubernetesPodOperator):
     def _conclude(self, run: StepRun, attempt: AttemptFolder, context: Context) -> None:
         from aml_provider.execution.outcome import conclude
 
-        if run.is_carried and not self.killed:
+        if run.is_carried and not self._stopped:
             # Should this fail, the next try finds it where it is now.
             word = None if self.receive(run, attempt) else last_word(self._last_seen)
             if word:
@@ -254,6 +284,9 @@ class KubernetesStepOperator(StepTask, CarriedPod, KubernetesPodOperator):
         try:
             if self.killed:
                 raise self.stopped(run, attempt)
+            if self.taken_over:
+                self._await_removal(run)
+                self.check_still_ours(run, attempt)
             oom = (_pod_reason(self._last_seen) or "").startswith("OOMKilled")
             outputs = conclude(run, attempt, self._how_it_ended, memory_ran_out=oom)
         finally:
@@ -267,6 +300,15 @@ class KubernetesStepOperator(StepTask, CarriedPod, KubernetesPodOperator):
         """Delete the pod: the task was marked, cleared or cancelled."""
         self.killed = True
         super().on_kill()
+
+    def stop_computing(self) -> None:
+        """Delete the pod."""
+        if self.followed is None:
+            return
+        try:
+            self._remove_pods(self.followed[0])
+        except (ApiException, HTTPError) as e:
+            self.log.error("The pod could not be deleted: %s. `aml reap` removes it.", _first_line(e))
 
     @contextmanager
     def _cluster_errors(self, run: StepRun) -> Iterator[None]:

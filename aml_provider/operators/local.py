@@ -33,8 +33,6 @@ class LocalStepOperator(StepTask, BaseOperator):
     :param binding: its pipeline on this machine.
     """
 
-    lets_go = True
-
     def __init__(self, *, step: Step, binding: PipelineBinding, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.step = step

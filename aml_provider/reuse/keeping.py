@@ -41,8 +41,13 @@ def store_in(root: Path, bucket: Mapping[str, Any]) -> RunStore:
     return RunStore(root, bucket["name"], DatastoreConfig.from_told(bucket))
 
 
+def index_told(store: RunStore) -> dict[str, Any]:
+    """What :func:`place_told` needs in another process, as JSON has it."""
+    return {"index": str(store.reuse), "run_store": str(store.root), "bucket": bucket_of(store)}
+
+
 def place_told(index: str, run_store: str, bucket: Mapping[str, Any] | None) -> RunStore | Path:
-    """The index that another process has described.
+    """The index that another process has described by :func:`index_told`.
 
     :param index: its folder, :param run_store: the run store's.
     :param bucket: where it is in a bucket instead, as :func:`bucket_of` has it.

@@ -60,11 +60,15 @@ class Lease:
         """Whether somebody took the claim over."""
         return self._lost
 
+    @property
+    def taken_over(self) -> bool:
+        """The same, by another step run: the next try of one's own goes on with what this one has begun."""
+        return self._lost and self._taken_by != self._claim.owner
+
     def start(self, on_lost: Callable[[], None] | None = None) -> None:
         """Renew the claim from now on, four times in each lease, in a thread that does not keep the process alive.
 
-        :param on_lost: called in that thread when somebody else has taken the claim over; the same step run's next try
-            goes on with what this one has begun.
+        :param on_lost: called in that thread when the claim has been :attr:`taken_over`.
         """
         if self._store is None or self._thread is not None:
             return
@@ -168,5 +172,5 @@ class Lease:
                 continue
             if not self._stop.is_set():
                 self.renew()
-                if self.lost and self._on_lost is not None and self._taken_by != self._claim.owner:
+                if self.taken_over and self._on_lost is not None:
                     self._on_lost()

@@ -201,13 +201,6 @@ class StepReuseSensor(DescribedTask, BaseSensorOperator):
 
 def _told(run: StepRun, key: str) -> dict[str, Any]:
     """A claim as JSON."""
-    from aml_provider.reuse.keeping import bucket_of
+    from aml_provider.reuse.keeping import index_told
 
-    store = run.binding.store
-    return {
-        "key": key,
-        "owner": run.step_run_id,
-        "index": str(store.reuse),
-        "run_store": str(store.root),
-        "bucket": bucket_of(store),
-    }
+    return {"key": key, "owner": run.step_run_id, **index_told(run.binding.store)}

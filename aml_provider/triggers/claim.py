@@ -13,7 +13,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from aml_provider.reuse.claims import Claims, Observer
 from aml_provider.reuse.index import ReuseIndex
-from aml_provider.reuse.keeping import bucket_of, place_told
+from aml_provider.reuse.keeping import index_told, place_told
 from aml_provider.runs.layout import RunStore
 from aml_provider.spec.errors import AmlError
 from aml_provider.triggers.settling import Settling
@@ -65,7 +65,7 @@ class ClaimTrigger(BaseTrigger):
     @classmethod
     def at(cls, store: RunStore, key: str, poll_seconds: float = 5.0) -> ClaimTrigger:
         """The trigger for a claim in the index of a run store."""
-        return cls(str(store.reuse), str(store.root), key, poll_seconds, bucket_of(store))
+        return cls(**index_told(store), key=key, poll_seconds=poll_seconds)
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, and yield the one event."""

@@ -5,20 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from airflow.providers.cncf.kubernetes.triggers.pod import ContainerState
 from airflow.providers.cncf.kubernetes.utils.pod_manager import PodLaunchTimeoutException
-from airflow.triggers.base import TriggerEvent
 
 from aml_provider.storage.datastores import Store, store_for
 from aml_provider.triggers.step_pod import StepPodTrigger
 from aml_provider.workspace.model import DatastoreConfig
 
-RENEW = "renew"
 # As often as the pod puts there what is new.
 REPORTED_SECONDS = 5.0
 # Why a container that waits will not run.
@@ -65,8 +62,7 @@ class StagedPodTrigger(StepPodTrigger):
     """Follows a pod of :mod:`aml_provider.operators.kubernetes_staging`.
 
     Besides what the others' does: it waits for the files to be brought, says for the step that it lives, brings what
-    its script reports, and now and then has the task come back to tell the pod new addresses (an event with ``status``
-    ``renew``).
+    its script reports, and now and then has the task come back to tell the pod new addresses.
 
     :param heartbeat: the file that changes while the step runs.
     :param renew_seconds: how often.
@@ -87,24 +83,6 @@ class StagedPodTrigger(StepPodTrigger):
         path, arguments = super().serialize()
         own = {"heartbeat": self.heartbeat, "renew_seconds": self.renew_seconds, "reported": self.reported}
         return path, {**arguments, **own}
-
-    async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Wait, and yield the one event."""
-        waited = asyncio.ensure_future(anext(super().run()))
-        try:
-            done, _ = await asyncio.wait({waited}, timeout=self.renew_seconds)
-            if done:
-                yield await waited
-                return
-        finally:
-            waited.cancel()
-            with contextlib.suppress(asyncio.CancelledError, StopAsyncIteration):
-                await waited
-        # The pod goes on.
-        self._fired_event = True
-        yield TriggerEvent(  # type: ignore[no-untyped-call]
-            {"status": RENEW, "name": self.pod_name, "namespace": self.pod_namespace, **self.trigger_kwargs}
-        )
 
     @cached_property
     def _store(self) -> Store:

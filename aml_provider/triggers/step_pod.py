@@ -20,6 +20,10 @@ from aml_provider.tracking.recorder import project
 from aml_provider.triggers.holding import hold
 from aml_provider.triggers.settling import Settling
 
+#: Of an event: the pod goes on, and is to be told new addresses.
+RENEW = "renew"
+#: Of an event: the pod goes on, and another run has begun to compute the same.
+TAKEN_OVER = "taken over"
 INTERVAL_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 60.0
 # One for all pods of this triggerer: MLflow is told of one run at a time, and no wait for it fills other threads.
@@ -32,12 +36,16 @@ class StepPodTrigger(KubernetesPodTrigger):
 
     A triggerer that does not see the run's folder sends nothing; the worker that comes back does.
 
+    The task also comes back while its pod goes on, by an event whose ``status`` is :data:`RENEW` or :data:`TAKEN_OVER`.
+
     :param journal: the file to which the attempt's script reports.
     :param run_folder: the pipeline run's folder.
-    :param claim: what :func:`~aml_provider.triggers.holding.hold` needs, for a claim that nothing else renews.
+    :param claim: what :func:`~aml_provider.triggers.holding.hold` needs.
     """
 
     interval_seconds = INTERVAL_SECONDS
+    #: How often the task comes back although nothing has happened.
+    renew_seconds: float | None = None
 
     def __init__(
         self, *, journal: str, run_folder: str, tracking_uri: str, claim: dict[str, Any] | None = None, **kwargs: Any
@@ -71,18 +79,26 @@ class StepPodTrigger(KubernetesPodTrigger):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, and yield the one event."""
         settling = Settling()
-        meanwhile = [asyncio.ensure_future(self._tell())]
-        if self.claim is not None:
-            meanwhile.append(asyncio.ensure_future(hold(self.claim)))
+        pod = asyncio.ensure_future(anext(super().run()))
+        claim = [asyncio.ensure_future(hold(self.claim))] if self.claim is not None else []
+        telling = asyncio.ensure_future(self._tell())
         try:
-            async for event in super().run():
-                await settling.wait()
-                yield event
+            done, _ = await asyncio.wait([pod, *claim], timeout=self.renew_seconds, return_when=asyncio.FIRST_COMPLETED)
+            if pod not in done:
+                # Airflow's removes the pod of a trigger that ends without an event.
+                self._fired_event = True
+            event = pod.result() if pod in done else self._meanwhile(TAKEN_OVER if done else RENEW)
+            await settling.wait()
+            yield event
         finally:
-            for task in meanwhile:
+            for task in (pod, *claim, telling):
                 task.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
+                with contextlib.suppress(asyncio.CancelledError, StopAsyncIteration):
                     await task
+
+    def _meanwhile(self, status: str) -> TriggerEvent:
+        seen = {"status": status, "name": self.pod_name, "namespace": self.pod_namespace, **self.trigger_kwargs}
+        return TriggerEvent(seen)  # type: ignore[no-untyped-call]
 
     async def on_kill(self) -> None:
         """End the pod, because a person has marked, cleared or cancelled the task; the closing task is told that."""

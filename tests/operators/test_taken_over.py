@@ -18,8 +18,9 @@ WORKSPACE = """
 name: lab
 default_kind: KIND
 docker: {image: 'testbed/python:3.11', network: none}
-compute: {c: {retries: 0}}
-reuse: {lease_seconds: 2}
+kubernetes: {image: 'testbed/python:3.11', namespace: ml, image_pull_policy: Never, config_file: KUBECONFIG}
+compute: {c: {retries: 0, deferrable: DEFERRED}}
+reuse: {lease_seconds: 2, trusted_images: ['testbed/python:3.11']}
 """
 PIPELINE = """
 from azureml.core import Experiment, Workspace
@@ -37,26 +38,44 @@ import sys, time
 
 began = time.time()
 print("it began", flush=True)
-time.sleep(6)
+while time.time() < UNTIL:
+    time.sleep(0.1)
 open(sys.argv[1], "w").write(str(began))
 print("it ended", flush=True)
 """
+# Until the script would have ended if it had not been stopped: a deferred step sees it a quarter of a minute later.
+SECONDS = {"local": 20, "docker": 20, "kubernetes": 30, "deferred": 50}
 
 
-@pytest.mark.parametrize("kind", ["local", pytest.param("docker", marks=pytest.mark.docker)])
-def test_it_stops_and_waits_for_the_other_run(tmp_path: Path, kind: str) -> None:
-    (tmp_path / "workspace.yaml").write_text(WORKSPACE.replace("KIND", kind))
+@pytest.mark.filterwarnings("ignore::urllib3.exceptions.InsecureRequestWarning")
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "local",
+        pytest.param("docker", marks=pytest.mark.docker),
+        pytest.param("kubernetes", marks=pytest.mark.kubernetes),
+        pytest.param("deferred", marks=pytest.mark.kubernetes),
+    ],
+)
+def test_it_stops_and_waits_for_the_other_run(tmp_path: Path, testbed_home: Path, kind: str) -> None:
+    deferred = kind == "deferred"
+    names = {"KIND": "kubernetes" if deferred else kind, "DEFERRED": str(deferred).lower()}
+    workspace = WORKSPACE.replace("KUBECONFIG", str(testbed_home / "kubeconfig-airflow"))
+    for name, value in names.items():
+        workspace = workspace.replace(name, value)
+    (tmp_path / "workspace.yaml").write_text(workspace)
     (tmp_path / "pipeline.py").write_text(PIPELINE)
     (tmp_path / "src").mkdir()
-    (tmp_path / "src" / "step.py").write_text(SCRIPT)
+    (tmp_path / "src" / "step.py").write_text(SCRIPT.replace("UNTIL", str(time.time() + SECONDS[kind])))
     with open(tmp_path / "said", "w+", encoding="utf-8") as said:
 
         def text() -> str:
             return (tmp_path / "said").read_text(encoding="utf-8")
 
         run = subprocess.Popen([AML, "run", "pipeline.py"], cwd=tmp_path, stdout=said, stderr=subprocess.STDOUT)
-        until(lambda: "it began" in text(), "the script has begun")
-        (file,) = tmp_path.glob(".aml/datastores/workspaceblobstore/.aml/**/claims/*.json")
+        kept = tmp_path / ".aml" / "datastores" / "workspaceblobstore" / ".aml"
+        until(lambda: any("it began" in log.read_text() for log in kept.glob("runs/**/std_log.txt")), "it has begun")
+        (file,) = kept.glob("**/claims/*.json")
         held = Claim.from_bytes(file.stem, file.read_bytes())
         # As another machine does it, for which this one was too long away. It dies, too, and its claim becomes stale.
         other = new_claim(held.key, "another", "step", "another-run", 3.0, None, 0.0)

@@ -7,8 +7,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from aml_provider.reuse.claims import Claims, Lease, Observer
-from aml_provider.reuse.keeping import bucket_of
+from aml_provider.reuse.keeping import index_told
 from aml_provider.runs.layout import RunStore
 from aml_provider.triggers.holding import hold
 from tests.reuse.machines import until
@@ -28,8 +30,7 @@ def claimed(store: RunStore) -> tuple[Lease, dict[str, Any]]:
     terms: Any = {"owner": "one/train", "step": "train", "pipeline_run_id": "one", "heartbeat": "runs/one/alive"}
     lease = Claims.of(store).acquire(KEY, lease_seconds=LEASE_SECONDS, **terms)
     assert isinstance(lease, Lease)
-    told = {"run_store": str(store.root), "bucket": bucket_of(store), "key": KEY, "text": lease.claim.text}
-    return lease, json.loads(json.dumps(told))
+    return lease, json.loads(json.dumps({**index_told(store), "key": KEY, "text": lease.claim.text}))
 
 
 def test_another_machine_waits_as_long_as_the_trigger_does(bucket: Place, tmp_path: Path) -> None:
@@ -62,3 +63,46 @@ def test_a_claim_that_somebody_took_over_is_let_go(bucket: Place, tmp_path: Path
     there = elsewhere.look(KEY)
     assert there is not None
     assert there.content == taken.claim.content
+
+
+def test_a_folder_that_machines_share_is_looked_at_as_well(tmp_path: Path) -> None:
+    store = RunStore(tmp_path / ".aml", "blobs")
+    lease, told = claimed(store)
+    other: Any = {"owner": "two/train", "step": "train", "pipeline_run_id": "two", "lease_seconds": LEASE_SECONDS}
+
+    async def deferred() -> None:
+        holding = asyncio.ensure_future(hold(told))
+        while (there := Claims.of(store).look(KEY)) is None or there.beat < lease.claim.beat + 2:
+            await asyncio.sleep(0.05)
+        assert not holding.done()
+        assert isinstance(Claims.of(store).acquire(KEY, there, **other), Lease)
+        await asyncio.wait_for(holding, 60)
+
+    asyncio.run(deferred())
+
+
+def test_the_steps_own_next_try_is_nobody_who_took_it_over(tmp_path: Path) -> None:
+    store = RunStore(tmp_path / ".aml", "blobs")
+    _, told = claimed(store)
+
+    async def deferred() -> None:
+        again, _ = claimed(store)
+        holding = asyncio.ensure_future(hold(told))
+        await asyncio.sleep(3 * LEASE_SECONDS / 4)
+        assert not holding.done()
+        holding.cancel()
+        assert Claims.of(store).look(KEY) == again.claim
+
+    asyncio.run(deferred())
+
+
+def test_a_triggerer_that_does_not_see_the_folder_writes_none(tmp_path: Path) -> None:
+    _, told = claimed(RunStore(tmp_path / ".aml", "blobs"))
+    away = {**told, "index": str(tmp_path / "elsewhere" / "reuse"), "run_store": str(tmp_path / "elsewhere")}
+
+    async def deferred() -> None:
+        with pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(hold(away), 2 * LEASE_SECONDS / 4)
+
+    asyncio.run(deferred())
+    assert not (tmp_path / "elsewhere").exists()

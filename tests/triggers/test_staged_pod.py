@@ -12,7 +12,8 @@ from airflow.providers.cncf.kubernetes.triggers.pod import KubernetesPodTrigger
 from airflow.providers.cncf.kubernetes.utils.pod_manager import PodLaunchTimeoutException
 from kubernetes.client import models as k8s
 
-from aml_provider.triggers.staged_pod import RENEW, BringWatch, StagedPodTrigger
+from aml_provider.triggers.staged_pod import BringWatch, StagedPodTrigger
+from aml_provider.triggers.step_pod import RENEW
 
 RUNNING = k8s.V1ContainerState(running=k8s.V1ContainerStateRunning())
 ENDED = k8s.V1ContainerState(terminated=k8s.V1ContainerStateTerminated(exit_code=0))
