@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from kubernetes import client, config
 
+from aml_provider.reuse.claim_files import Claim, new_claim
 from tests.stores import Place, connection, place
 
 from .machine import NAMESPACE, OWNER, eventually, pods
@@ -170,6 +171,34 @@ def test_the_retry_follows_the_pod_and_takes_what_it_leaves(apart: Apart) -> Non
         held = apart.server.store / run.xcom(step)["held"]["path"]
         assert (held / "second").read_text() == f"{ticks[-1]} ticks\n"
     assert "end" in run.log("deferred")
+    eventually("nothing is left", lambda: not apart.left(run))
+
+
+def test_a_step_that_another_run_takes_over_is_stopped_and_waits_for_it(apart: Apart) -> None:
+    run = apart.start("taken")
+    apart.await_held(run)
+    before = apart.held(run)
+    claims = [(file, Claim.from_bytes(file.stem, file.read_bytes())) for file in apart.server.store.rglob("claims/*")]
+    claims = [(file, claim) for file, claim in claims if claim.owner in map(run.step_run_id, STEPS)]
+    assert sorted(claim.step for _, claim in claims) == sorted(STEPS)
+    for file, claim in claims:
+        # What a machine writes that has seen no sign of life; then it dies, too.
+        other = new_claim(claim.key, "another", claim.step, "another-run", 3.0, None, 0.0)
+        file.with_suffix(".new").write_bytes(other.content)
+        file.with_suffix(".new").replace(file)
+
+    def begun_again() -> bool:
+        assert run.state() not in FINAL, [run.log(step) for step in STEPS]
+        now = apart.held(run)
+        return all(now[step] and not set(now[step]) & set(before[step]) for step in STEPS)
+
+    eventually("both have begun again", begun_again, seconds=300, every=0.5)
+    apart.gate.open.add("taken")
+    assert run.wait() == "success", [run.log(step) for step in STEPS]
+    for step in STEPS:
+        assert (run.step(step).result() or {})["metrics"]["begun"] == 1
+        assert run.task(step)["try_number"] == 1
+        assert "Another run has taken this step over" in run.log(step)
     eventually("nothing is left", lambda: not apart.left(run))
 
 

@@ -44,7 +44,7 @@ open(sys.argv[1], "w").write(str(began))
 print("it ended", flush=True)
 """
 # Until the script would have ended if it had not been stopped: a deferred step sees it a quarter of a minute later.
-SECONDS = {"local": 20, "docker": 20, "kubernetes": 30, "deferred": 50}
+SECONDS = {"local": 20, "docker": 20, "deferred": 50}
 
 
 @pytest.mark.filterwarnings("ignore::urllib3.exceptions.InsecureRequestWarning")
@@ -53,7 +53,6 @@ SECONDS = {"local": 20, "docker": 20, "kubernetes": 30, "deferred": 50}
     [
         "local",
         pytest.param("docker", marks=pytest.mark.docker),
-        pytest.param("kubernetes", marks=pytest.mark.kubernetes),
         pytest.param("deferred", marks=pytest.mark.kubernetes),
     ],
 )
