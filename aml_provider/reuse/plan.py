@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
+from graphlib import TopologicalSorter
 from typing import Any
 
 from aml_provider.reuse.announced import announce, announce_use
@@ -18,7 +19,7 @@ from aml_provider.reuse.keeping import is_in_bucket
 from aml_provider.reuse.records import Record
 from aml_provider.runs.binding import PipelineBinding, StepRun
 from aml_provider.spec.errors import AmlError
-from aml_provider.spec.graph import check_step_names, topological_order
+from aml_provider.spec.graph import check_step_names
 from aml_provider.spec.models import DataLocation, DatasetSource, DatastoreSource, Step, StepOutputSource, StoredOutput
 from aml_provider.storage.digest_cache import DigestCache
 from aml_provider.storage.gathering import is_single
@@ -224,17 +225,15 @@ class Planner:
         return None
 
 
-def _waves(steps: Sequence[Step], upstream: Mapping[str, Sequence[str]]) -> Iterable[list[Step]]:
+def _waves(steps: Sequence[Step], upstream: Mapping[str, Sequence[str]]) -> Iterator[list[Step]]:
     """The steps in groups, each of which only needs what is in the groups before it."""
-    order = topological_order(list(upstream), upstream)
-    assert order is not None, "a pipeline that is built or read is checked for circles"
-    levels: dict[str, int] = {}
-    for key in order:
-        levels[key] = max((levels[up] + 1 for up in upstream[key]), default=0)
-    waves: list[list[Step]] = [[] for _ in range(max(levels.values(), default=-1) + 1)]
-    for step in steps:
-        waves[levels[step.key]].append(step)
-    return waves
+    by_key = {step.key: step for step in steps}
+    order = TopologicalSorter(upstream)
+    order.prepare()
+    while order.is_active():
+        ready = order.get_ready()
+        yield [by_key[key] for key in ready]
+        order.done(*ready)
 
 
 def _fixed_places(step: Step) -> Iterator[tuple[str, str]]:
