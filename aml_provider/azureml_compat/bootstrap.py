@@ -10,16 +10,17 @@ from __future__ import annotations
 import os
 import sys
 
-PACKAGE = "azureml"
+#: v1's package, and the one of which v1's authors import the exceptions that its calls raise.
+PACKAGES = ("azureml", "msrest")
 
 
 class AzureMLFinder:
-    """Finds ``azureml`` and its modules when nothing before it does: an installed SDK wins, module by module."""
+    """Finds :data:`PACKAGES` and their modules when nothing before it does: what is installed wins, by module."""
 
     @staticmethod
     def find_spec(fullname, path=None, target=None):  # type: ignore[no-untyped-def]
         """The module's spec, ``None`` for every module that is not ours."""
-        if fullname != PACKAGE and not fullname.startswith(PACKAGE + "."):
+        if fullname.partition(".")[0] not in PACKAGES:
             return None
         from aml_provider.azureml_compat.modules import find_spec
 

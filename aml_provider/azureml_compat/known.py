@@ -16,6 +16,11 @@ NOT_BUILT_PACKAGES = (
     "azureml.explain",
     "azureml.mlflow",
     "azureml.telemetry",
+    "azureml.data.dataset_error_handling",
+    "azureml._",
+    "azureml.core._",
+    "azureml.data._",
+    "azureml.pipeline.core._",
 )
 
 NOT_BUILT: dict[str, tuple[str, ...]] = {

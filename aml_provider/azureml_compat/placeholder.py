@@ -39,7 +39,9 @@ def stand_in(module: str, name: str) -> type:
 
     :raises NotSupportedError: when it is used; says where to read what to use instead.
     """
-    return _NotAvailable(name, (), {"__module__": module, "__qualname__": name})
+    # An ``except`` that names it is looked at when something else is raised, which is to go on.
+    bases = (Exception,) if name.endswith(("Exception", "Error")) else ()
+    return _NotAvailable(name, bases, {"__module__": module, "__qualname__": name})
 
 
 class StandInModule(ModuleType):

@@ -187,4 +187,14 @@ MODULES: dict[str, dict[str, str]] = {
     "azureml.pipeline.steps.python_script_step": _PYTHON_STEP,
     "azureml.telemetry": _from("telemetry", "set_diagnostics_collection"),
     "azureml.widgets": _from("widgets", "RunDetails"),
+    "msrest": {},
+    "msrest.exceptions": _from(
+        "http_errors",
+        "AuthenticationError",
+        "ClientException",
+        "ClientRequestError",
+        "HttpOperationError",
+        "TokenExpiredError",
+        "ValidationError",
+    ),
 }

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from typing import Any, Sequence
 
 _NAMED = {
+    "": ("msrest",),
+    "msrest": ("exceptions",),
     "azureml.core": (
         "authentication",
         "compute",
@@ -47,6 +49,7 @@ _NAMED = {
         "data_reference",
         "datapath",
         "dataset_consumption_config",
+        "dataset_error_handling",
         "dataset_factory",
         "dataset_type_definitions",
         "file_dataset",
@@ -57,6 +60,8 @@ _NAMED = {
     "azureml.pipeline.core": ("graph", "run", "schedule"),
 }
 """Package -> modules that scripts import from it though they cannot use them inside a step."""
+# Not public; scripts import of them what older versions did not have elsewhere.
+_PRIVATE = ("azureml._", "azureml.core._", "azureml.data._", "azureml.pipeline.core._")
 
 
 def real_folders(own: str, path: Sequence[str]) -> list[str]:
@@ -81,15 +86,16 @@ def install(real: bool) -> None:
 
 
 class _Placeholders(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Knows the modules of :data:`_NAMED`, asked when they are not on the path."""
+    """Knows the modules of :data:`_NAMED` and :data:`_PRIVATE`, asked when they are not on the path."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
         package, _, name = fullname.rpartition(".")
-        if name not in _NAMED.get(package, ()):
+        private = fullname.startswith(_PRIVATE)
+        if name not in _NAMED.get(package, ()) and not private:
             return None
-        return importlib.machinery.ModuleSpec(fullname, self, is_package=fullname in _NAMED)
+        return importlib.machinery.ModuleSpec(fullname, self, is_package=private or fullname in _NAMED)
 
     def exec_module(self, module: ModuleType) -> None:
         from .unavailable import placeholder

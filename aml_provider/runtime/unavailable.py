@@ -51,7 +51,9 @@ def placeholder(name: str, module: str) -> Any:
 
         return Model
     if name.lstrip("_")[:1].isupper():
-        return Unavailable(name, (), {"__module__": module, "__doc__": "Not available inside a step."})
+        # An ``except`` that names it is looked at when something else is raised, which is to go on.
+        bases = (Exception,) if name.endswith(("Exception", "Error")) else ()
+        return Unavailable(name, bases, {"__module__": module, "__doc__": "Not available inside a step."})
 
     def function(*args: Any, **kwargs: Any) -> NoReturn:
         raise unavailable(f"{module}.{name}(...)")

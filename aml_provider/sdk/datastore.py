@@ -23,6 +23,7 @@ from aml_provider.sdk.datastore_sql import (
     declared_database,
 )
 from aml_provider.sdk.exceptions import UserErrorException
+from aml_provider.sdk.http_errors import not_found
 from aml_provider.spec.errors import NotSupportedError, PipelineError
 from aml_provider.workspace.model import FILE_DATASTORE, DatastoreConfig
 from aml_provider.workspace.registered import RegisteredDatastore
@@ -54,7 +55,11 @@ CLASSES: dict[str, Callable[..., AbstractDatastore]] = {
 
 
 class UnknownDatastoreError(UserErrorException, PipelineError):
-    """A datastore that the workspace does not have. Authors catch v1's ``UserErrorException`` and register it then."""
+    """A datastore that the workspace does not have.
+
+    Authors catch it and register the datastore then: as v1's ``UserErrorException``, or, as v1's own documentation has
+    it, as the ``HttpOperationError`` of ``msrest``, which what is raised is as well.
+    """
 
 
 def datastore_object(workspace: Workspace, name: str) -> Any:
@@ -65,7 +70,7 @@ def datastore_object(workspace: Workspace, name: str) -> Any:
     try:
         config = workspace.loaded.datastore(name)
     except PipelineError as error:
-        raise UnknownDatastoreError(str(error)) from None
+        raise not_found(UnknownDatastoreError, str(error)) from None
     if isinstance(config, RegisteredDatastore):
         return CLASSES[config.kind](workspace, name, **config.details)
     database = declared_database(workspace, name, config)

@@ -6,6 +6,10 @@ from __future__ import annotations
 class AmlError(Exception):
     """Anything this package reports to its user in a sentence: no traceback is needed to understand it."""
 
+    def __init__(self, *args: object) -> None:
+        # Not by super(): an exception that is one of another library's as well is made here.
+        Exception.__init__(self, *args)
+
 
 class PipelineError(AmlError, ValueError):
     """A pipeline that cannot be run as it is written; names the step and the object at fault."""

@@ -84,6 +84,9 @@ def test_a_script_that_also_runs_outside_of_steps_asks_for_the_type_of_its_run()
         "import azureml.core.webservice",
         "from azureml.train.hyperdrive import HyperDriveConfig",
         "import azureml.train.automl",
+        "from azureml.data.dataset_error_handling import DatasetValidationError",
+        "from azureml._restclient.models.error_response import ErrorResponseException",
+        "from azureml.pipeline.core._restclients.aeva.models.error_response import ErrorResponseException",
     ],
 )
 def test_a_known_name_that_is_not_built_can_be_imported(statement: str) -> None:
@@ -100,6 +103,18 @@ def test_using_a_name_that_is_not_built_gets_a_sentence() -> None:
         with pytest.raises(NotSupportedError, match=sentence):
             use()
     assert not isinstance(3, Schedule)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "from azureml.exceptions import ServiceException as E",
+        "from azureml._restclient.exceptions import E_Exception as E",
+    ],
+)
+def test_an_exception_that_is_not_built_can_be_caught(statement: str) -> None:
+    with pytest.raises(ZeroDivisionError):
+        exec(f"{statement}\ntry:\n    1 / 0\nexcept E:\n    pass", {})
 
 
 def test_notebooks_that_opt_in_to_diagnostics_go_on() -> None:

@@ -32,6 +32,12 @@ PACKAGES = (
     "explain",
     "mlflow",
     "telemetry",
+    "data.dataset_error_handling",
+    # Not public; files import of them what older versions did not have elsewhere.
+    "_",
+    "core._",
+    "data._",
+    "pipeline.core._",
 )
 
 

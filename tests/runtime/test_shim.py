@@ -30,13 +30,22 @@ def test_what_scripts_commonly_import_can_be_imported(step: MakeStep) -> None:
         from azureml.core.workspace import Workspace as W
         from azureml.data.dataset_factory import FileDatasetFactory
         from azureml.data import OutputFileDatasetConfig
+        from azureml.data.dataset_error_handling import DatasetValidationError
         from azureml.exceptions import UserErrorException, WorkspaceException, RunEnvironmentException
+        from azureml._restclient.exceptions import ServiceException
+        from msrest.exceptions import HttpOperationError
         from azureml.pipeline.core import PipelineData
         from azureml.pipeline.steps import PythonScriptStep
         print(azureml.core.VERSION, azureml.core.__version__)
         assert SameRun is Run and isinstance(Run.get_context(), Run)
         assert not isinstance(Run.get_context(), (_OfflineRun, Workspace))
         def annotated(workspace: Workspace) -> Dataset: ...
+        try:
+            1 / 0
+        except (ServiceException, HttpOperationError, DatasetValidationError):
+            raise SystemExit("it was none of these")
+        except ZeroDivisionError:
+            pass
         """
     ).run()
     assert done.exit_code == 0, done.log.decode()

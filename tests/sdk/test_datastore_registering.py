@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 
+import aml_provider
 from aml_provider.sdk.datastore import AzureBlobDatastore, AzureDataLakeGen2Datastore, Datastore
 from aml_provider.sdk.exceptions import UserErrorException
 from aml_provider.sdk.life import collecting
@@ -242,6 +244,56 @@ def test_authors_look_first_and_register_then(ws: Workspace, lake: Register) -> 
     assert isinstance(caught.value, PipelineError)
     lake()
     assert Datastore.get(ws, "lake").name == "lake"
+
+
+def test_authors_look_first_as_the_documentation_of_v1_has_it(ws: Workspace, lake: Register) -> None:
+    names: dict[str, Any] = {"ws": ws, "lake": lake, "Datastore": Datastore}
+    exec(
+        """
+from msrest.exceptions import HttpOperationError
+
+try:
+    found = Datastore.get(ws, "lake")
+except HttpOperationError as error:
+    refused = error
+    found = lake()
+""",
+        names,
+    )
+    assert names["found"].name == "lake"
+    assert names["refused"].response.status_code == 404
+    assert "unknown datastore 'lake'" in names["refused"].message
+    assert isinstance(names["refused"], UserErrorException)
+
+
+def test_where_msrest_is_installed_its_own_exception_is_raised(project: Path, tmp_path: Path) -> None:
+    (tmp_path / "msrest").mkdir()
+    (tmp_path / "msrest" / "__init__.py").touch()
+    (tmp_path / "msrest" / "exceptions.py").write_text(
+        "class HttpOperationError(Exception):\n"
+        "    def __init__(self, deserialize, response, resp_type=None):\n"
+        "        raise AssertionError('there is no response')\n"
+        "    def __str__(self):\n"
+        "        return str(self.message)\n"
+    )
+    code = (
+        "import msrest\n"
+        "from azureml.core import Datastore, Workspace\n"
+        "from msrest.exceptions import HttpOperationError\n"
+        "try:\n"
+        "    Datastore.get(Workspace.from_config(), 'nope')\n"
+        "except HttpOperationError as error:\n"
+        "    print(msrest.__file__, error)\n"
+    )
+    paths = os.pathsep.join([str(tmp_path), str(Path(aml_provider.__file__).parents[1])])
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=project,
+        env={**os.environ, "PYTHONPATH": paths},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.startswith(f"{tmp_path / 'msrest'}/__init__.py unknown datastore 'nope'"), done.stderr
 
 
 def test_what_the_workspace_file_declares_later_counts(ws: Workspace, lake: Register, project: Path) -> None:
