@@ -5,7 +5,6 @@ Where that is installed, its own classes are taken, which are the ones that a fi
 
 from __future__ import annotations
 
-from functools import cache
 from importlib import import_module
 from types import SimpleNamespace
 from typing import Any
@@ -43,13 +42,9 @@ class HttpOperationError(ClientException):
 
 def not_found(kind: type[Exception], message: str) -> Exception:
     """An exception that is both ``kind`` and what v1 raised when its service did not find something."""
-    made: Exception = _both(kind)(message)
-    made.__dict__.update(error=None, response=SimpleNamespace(status_code=404, reason="Not Found", text=message))
-    return made
-
-
-@cache
-def _both(kind: Any) -> Any:
     # Imported only now: the installed one takes long.
     http = import_module("msrest.exceptions").HttpOperationError
-    return type(kind.__name__, (kind, http), {"__module__": kind.__module__, "__doc__": kind.__doc__})
+    both: Any = type(kind.__name__, (kind, http), {"__module__": kind.__module__, "__doc__": kind.__doc__})
+    made: Exception = both(message)
+    made.__dict__.update(error=None, response=SimpleNamespace(status_code=404, reason="Not Found", text=message))
+    return made
