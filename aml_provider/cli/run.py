@@ -98,6 +98,7 @@ def _result(run: RunBackend) -> dict[str, Any]:
                 "metrics": s.metrics,
                 "reused": dataclasses.asdict(s.reused) if s.reused is not None else None,
                 **({"error": s.error} if s.error else {}),
+                **({"unrecorded": s.unrecorded} if s.unrecorded else {}),
             }
             for s in run.steps()
         ],

@@ -113,6 +113,8 @@ def _row(step: StepInfo, metrics: Any) -> tuple[str, ...]:
     told = [f"reused from {step.reused.pipeline_run_id or 'an earlier run'}"] if step.reused is not None else []
     if step.error:
         told.append(step.error)
+    if step.unrecorded:
+        told.append(f"will not be reused: {step.unrecorded}")
     if metrics:
         told.append(_pairs(metrics))
     told += [f"{name}: {place.datastore}:{place.path}" for name, place in step.outputs.items()]
@@ -149,6 +151,7 @@ def _step(step: StepInfo, metrics: Any) -> dict[str, Any]:
         "metrics": metrics if metrics is not None else dict(step.metrics),
         "outputs": {name: f"{place.datastore}:{place.path}" for name, place in step.outputs.items()},
         "error": step.error,
+        "unrecorded": step.unrecorded,
     }
 
 

@@ -72,9 +72,10 @@ def commit_places(
             result = {**_result(run, attempt, "Finished", report, outputs, None), "registered": registered}
             if unknown is not None:
                 _log.warning("the result of step %r will not be reused: %s", run.step.name, unknown)
+                result["unrecorded"] = str(unknown)
             else:
                 # Before the result: who sees that the step is done can reuse it, too.
-                commit_record(run, attempt, result, contents, outputs)
+                result["unrecorded"] = commit_record(run, attempt, result, contents, outputs)
         write_json(run.folder.result_file, result)
         discard_attempts(run, attempt.number)
     shutil.rmtree(attempt.inputs, ignore_errors=True)

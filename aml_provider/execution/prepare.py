@@ -92,16 +92,16 @@ def _prepared(
     else:
         script = run.step.action.script if isinstance(run.step.action, PythonScript) else None
         copies = copy_snapshot(run.step.name, source, attempt.code, run.binding.reuse_of(run.step).include, script)
-    fingerprint = go.fingerprint
+    fingerprint, unrecorded = go.fingerprint, go.unrecorded
     if fingerprint is not None and source is not None and code_of(copies).digest != fingerprint.parts["code"]:
         _log.warning("the code of step %r has just been changed, so its result will not be reused", run.step.name)
-        fingerprint = None
+        fingerprint, unrecorded = None, "its code was changed when it began"
     why = why_it_runs(run, go)
     tell(header(run, attempt, keep_facts(run, attempt, go, fingerprint, copies), why))
     with DigestCache(run.binding.digest_cache) as cache:
         for sentence in changed_datasets(run, cache):
             _log.warning("%s", sentence)
-    keep_fingerprint(run, attempt, fingerprint, why, replace=go.replaces)
+    keep_fingerprint(run, attempt, fingerprint, why, replace=go.replaces, unrecorded=unrecorded)
     identities = {} if fingerprint is None else fingerprint.parts["inputs"]
     inputs = {
         i.name: data.place_input(

@@ -22,15 +22,22 @@ _log = logging.getLogger(__name__)
 
 
 def keep_fingerprint(
-    run: StepRun, attempt: AttemptFolder, fingerprint: Fingerprint | None, why: list[str], *, replace: bool
+    run: StepRun,
+    attempt: AttemptFolder,
+    fingerprint: Fingerprint | None,
+    why: list[str],
+    *,
+    replace: bool,
+    unrecorded: str | None = None,
 ) -> None:
     """Leave in the attempt what its result depends on, for whoever commits it, and for ``aml explain``.
 
     :param fingerprint: ``None``: its result is not recorded.
     :param why: why the step runs, in lines.
     :param replace: its result takes the place of an earlier one.
+    :param unrecorded: why its result is not recorded although it could have been.
     """
-    value: dict[str, Any] = {"why": why, "created": time.time(), "replace": replace}
+    value: dict[str, Any] = {"why": why, "created": time.time(), "replace": replace, "unrecorded": unrecorded}
     if fingerprint is not None:
         value |= {"key": fingerprint.key, "parts": fingerprint.parts, "details": fingerprint.details}
         if fingerprint.parts["code"]:
@@ -51,18 +58,21 @@ def _keep_code(run: StepRun, fingerprint: Fingerprint) -> None:
 
 def commit_record(
     run: StepRun, attempt: AttemptFolder, result: dict[str, Any], contents: Contents, outputs: dict[str, StoredOutput]
-) -> None:
+) -> str | None:
     """Make a finished attempt's result known for reuse.
 
-    A result that cannot be recorded is a result all the same: the log says why it will not be reused.
+    A result that cannot be recorded is a result all the same.
+
+    :return: why it will not be reused although it could have been; the log says so as well.
     """
     kept = read_json(attempt.fingerprint) or {}
     if "key" not in kept:
-        return
+        return kept.get("unrecorded")
     changed = _changed_inputs(run, kept["parts"], contents)
     if changed:
-        _log.warning("input %s has changed while the step ran, so its result will not be reused", ", ".join(changed))
-        return
+        why = f"input {', '.join(changed)} has changed while the step ran"
+        _log.warning("%s, so its result will not be reused", why)
+        return why
     record = Record(
         fingerprint=kept["key"],
         parts={"key": kept["parts"], "details": kept["details"]},
@@ -91,9 +101,10 @@ def commit_record(
         )
         keep_input_manifests(run, kept["parts"], index, contents)
     except OSError as e:
-        _log.warning(
-            "the step's result cannot be recorded, so it will not be reused: %s (%s)", e.strerror or e, e.filename or ""
-        )
+        why = f"{e.strerror or e} ({e.filename or ''})"
+        _log.warning("the step's result cannot be recorded, so it will not be reused: %s", why)
+        return f"it could not be recorded: {why}"
+    return None
 
 
 def _is_unusable(record: Record | None, contents: Contents) -> bool:

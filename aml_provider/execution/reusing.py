@@ -37,6 +37,7 @@ class Go:
     :param lease: tells other runs that this one is computing it; ``None`` where nothing is recorded.
     :param replaces: its result takes the place of an earlier one, which a person or the age limit has ruled out.
     :param begun: when its worker began with it, in seconds since the epoch.
+    :param unrecorded: why its result will not be recorded although it could have been.
     """
 
     reason: str
@@ -44,6 +45,7 @@ class Go:
     lease: Lease | None = None
     replaces: bool = False
     begun: float | None = None
+    unrecorded: str | None = None
 
 
 @dataclass(frozen=True)

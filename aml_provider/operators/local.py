@@ -102,7 +102,7 @@ class LocalStepOperator(StepTask, BaseOperator):
             self.log.warning(
                 "the environment of step %r has just been changed, so its result will not be reused", self.step.name
             )
-            self.go = replace(self.go, fingerprint=None)
+            self.go = replace(self.go, fingerprint=None, unrecorded="its environment was changed when it began")
 
     def on_kill(self) -> None:
         """Stop the step: the task was marked, cleared or cancelled."""

@@ -53,6 +53,7 @@ class StepInfo:
     """A step of a run, as it is now; times are seconds since the epoch.
 
     :param reused: ``None`` for a step that is or was run.
+    :param unrecorded: why the result of a step that was run will not be reused although it could have been.
     """
 
     key: str
@@ -65,6 +66,7 @@ class StepInfo:
     metrics: Mapping[str, Any] = field(default_factory=dict)
     error: str | None = None
     reused: ReusedInfo | None = None
+    unrecorded: str | None = None
 
     @property
     def seconds(self) -> float | None:

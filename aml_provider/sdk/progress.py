@@ -88,6 +88,9 @@ def table(backend: RunBackend, state: RunState, out: TextIO) -> None:
         if step.reused is not None:
             how, seconds, saved = "Reused", "", f"{step.reused.seconds:.1f}"
         print(f"  {step.name:<{width}}  {how:<10}  {seconds:>8}  {saved:>8}  {_metrics(step)}".rstrip(), file=out)
+    for step in steps:
+        if step.unrecorded:
+            print(f"the result of step {step.name!r} will not be reused: {step.unrecorded}", file=out)
     reused = [step.reused for step in steps if step.reused is not None]
     if reused:
         seconds = f"{sum(r.seconds for r in reused):.1f}"

@@ -117,6 +117,7 @@ def step_info(
         metrics=result.get("metrics", {}),
         error=result.get("error") if state is RunState.FAILED else None,
         reused=reused_info(reused) if reused else None,
+        unrecorded=result.get("unrecorded"),
     )
 
 
