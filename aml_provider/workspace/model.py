@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from datetime import timedelta
 from enum import Enum
@@ -351,6 +352,14 @@ class MlflowConfig(Section):
             raise ValueError(
                 "must be a server (http://mlflow:5000) or a database (sqlite:///mlflow.db, "
                 f"postgresql://host/database), not {uri!r}"
+            )
+        folder = uri is not None and scheme in ("", "file") and uri != "databricks"
+        # MLflow's own switch; without it MLflow refuses the folder, but only when the run is over.
+        if folder and os.environ.get("MLFLOW_ALLOW_FILE_STORE", "").lower() not in ("true", "1"):
+            raise ValueError(
+                f"{uri!r} is a folder, to which MLflow does not write any more. Use a database beside it "
+                "(sqlite:///mlflow.db), to which `mlflow migrate-filestore` takes what the folder has; or set "
+                "MLFLOW_ALLOW_FILE_STORE=true, for the workers as well"
             )
         return uri
 

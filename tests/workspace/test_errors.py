@@ -150,3 +150,12 @@ def test_a_tracking_uri_that_mlflow_cannot_use(write: Write, uri: str) -> None:
     said = complaint(write(f"mlflow: {{tracking_uri: '{uri}'}}"))
     assert "key mlflow.tracking_uri: must be a server (http://mlflow:5000) or a database" in said
     assert said.rstrip(".").endswith(f"not {uri!r}")
+
+
+@pytest.mark.parametrize("uri", ["./mlruns", "mlruns", "file:///shared/mlruns"])
+def test_a_folder_to_which_mlflow_does_not_write(write: Write, monkeypatch: pytest.MonkeyPatch, uri: str) -> None:
+    monkeypatch.delenv("MLFLOW_ALLOW_FILE_STORE", raising=False)
+    file = write(f"mlflow: {{tracking_uri: '{uri}'}}")
+    assert f"key mlflow.tracking_uri: '{uri}' is a folder, to which MLflow does not write any more" in complaint(file)
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    assert load_workspace().tracking_uri.startswith("file:///")

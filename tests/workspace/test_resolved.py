@@ -77,7 +77,8 @@ def test_paths_are_relative_to_the_file(write: Write, tmp_path: Path, monkeypatc
         ("databricks", "databricks"),
     ],
 )
-def test_tracking_uris(write: Write, tmp_path: Path, uri: str, meant: str) -> None:
+def test_tracking_uris(write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uri: str, meant: str) -> None:
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
     write(f"mlflow: {{tracking_uri: '{uri}'}}")
     assert load_workspace().tracking_uri == meant.format(folder=tmp_path)
 
