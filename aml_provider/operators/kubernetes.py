@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Iterator
@@ -20,6 +19,13 @@ from yaml import YAMLError
 
 from aml_provider.operators.base import StepTask
 from aml_provider.operators.kubernetes_carried import CarriedPod
+from aml_provider.operators.kubernetes_problems import (
+    api_message,
+    connection_problem,
+    first_line,
+    pod_reason,
+    start_problem,
+)
 from aml_provider.operators.kubernetes_staging import last_word
 from aml_provider.operators.labels import ATTEMPT_LABEL, OWNER, OWNER_LABEL, STEP_LABEL, labels_of
 from aml_provider.runs.binding import PipelineBinding, StepRun
@@ -251,19 +257,19 @@ class KubernetesStepOperator(StepTask, CarriedPod, KubernetesPodOperator):
         try:
             follow()
         except PodNotFoundException as e:
-            self._how_it_ended = f"its pod disappeared ({_first_line(e)})"
+            self._how_it_ended = f"its pod disappeared ({first_line(e)})"
         except (ApiException, HTTPError) as e:
             # Of a pod that is being removed, the cluster cannot tell this and that.
             if not self._stopped and not (isinstance(e, ApiException) and e.status in (400, 404) and self.pod):
                 raise
-            why = _api_message(e) if isinstance(e, ApiException) else _first_line(e)
+            why = api_message(e) if isinstance(e, ApiException) else first_line(e)
             self._how_it_ended = f"its pod was removed while it was followed ({why})"
         except AirflowException as e:
-            problem = _start_problem(self._last_seen)
+            problem = start_problem(self._last_seen)
             if problem is not None and not self._stopped:
                 raise StepError(f"step {self.step.name!r}: its pod did not start: {problem}") from None
             # A failed pod: the report tells more than the pod's status, when there is one.
-            self._how_it_ended = f"its pod ended badly ({_pod_reason(self._last_seen) or _first_line(e)})"
+            self._how_it_ended = f"its pod ended badly ({pod_reason(self._last_seen) or first_line(e)})"
 
     def cleanup(self, pod: k8s.V1Pod, remote_pod: k8s.V1Pod, *args: Any, **kwargs: Any) -> None:
         """Look at the pod once more before it is deleted: its status says why it did not start or how it ended."""
@@ -287,7 +293,7 @@ class KubernetesStepOperator(StepTask, CarriedPod, KubernetesPodOperator):
             if self.taken_over:
                 self._await_removal(run)
                 self.check_still_ours(run, attempt)
-            oom = (_pod_reason(self._last_seen) or "").startswith("OOMKilled")
+            oom = (pod_reason(self._last_seen) or "").startswith("OOMKilled")
             outputs = conclude(run, attempt, self._how_it_ended, memory_ran_out=oom)
         finally:
             context["task_state_store"].delete(ATTEMPT_KEY)
@@ -308,7 +314,7 @@ class KubernetesStepOperator(StepTask, CarriedPod, KubernetesPodOperator):
         try:
             self._remove_pods(self.followed[0])
         except (ApiException, HTTPError) as e:
-            self.log.error("The pod could not be deleted: %s. `aml reap` removes it.", _first_line(e))
+            self.log.error("The pod could not be deleted: %s. `aml reap` removes it.", first_line(e))
 
     @contextmanager
     def _cluster_errors(self, run: StepRun) -> Iterator[None]:
@@ -318,75 +324,23 @@ class KubernetesStepOperator(StepTask, CarriedPod, KubernetesPodOperator):
         except ApiException as e:
             if e.status in (401, 403):
                 raise StepError(
-                    f"{target} does not allow this: {_api_message(e)}. Airflow's account there needs to get, list, "
+                    f"{target} does not allow this: {api_message(e)}. Airflow's account there needs to get, list, "
                     f"watch, create, patch and delete pods and get pods/log in namespace {self.namespace!r}."
                 ) from None
             if e.status in (400, 404, 422):
-                raise StepError(f"{target} refused the pod: {_api_message(e)}") from None
-            raise StepInterruptedError(f"{target} answered {e.status}: {_api_message(e)}") from None
+                raise StepError(f"{target} refused the pod: {api_message(e)}") from None
+            raise StepInterruptedError(f"{target} answered {e.status}: {api_message(e)}") from None
         except (ConfigException, YAMLError) as e:
             raise StepError(
                 f"{target} cannot be used with {self.config_file or 'the configuration that was found'}: "
-                f"{_first_line(e).rstrip('.')}. Set kubernetes: config_file or "
+                f"{first_line(e).rstrip('.')}. Set kubernetes: config_file or "
                 "kubernetes_conn_id in the workspace file."
             ) from None
         except (HTTPError, ConnectionError) as e:
             raise StepInterruptedError(
-                f"{target} cannot be reached: {_connection_problem(e)}. Is it up, and is its address right in "
+                f"{target} cannot be reached: {connection_problem(e)}. Is it up, and is its address right in "
                 "config_file or in the Airflow connection?"
             ) from None
-
-
-def _api_message(error: ApiException) -> str:
-    try:
-        return str(json.loads(error.body)["message"])
-    except (TypeError, ValueError, KeyError):
-        return str(error.reason)
-
-
-def _connection_problem(error: BaseException) -> str:
-    """urllib3 wraps what happened in a sentence about its own pool."""
-    reason = getattr(error, "reason", None) or error
-    host = getattr(getattr(error, "pool", None), "host", None)
-    return f"{host}: {str(reason).partition('): ')[2] or reason}" if host else _first_line(error)
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
-
-
-def _start_problem(pod: k8s.V1Pod | None) -> str | None:
-    """Why a pod that is not running will not run, and what to do; ``None`` for other pods."""
-    if pod is None or pod.status is None:
-        return None
-    for status in [*(pod.status.init_container_statuses or []), *(pod.status.container_statuses or [])]:
-        waiting = status.state.waiting if status.state else None
-        if waiting and waiting.reason not in ("ContainerCreating", "PodInitializing"):
-            why = ", ".join(part.rstrip(".") for part in (waiting.reason, waiting.message) if part)
-            return f"{why}. Correct the image name (workspace file or Environment) or its image_pull_policy."
-    for condition in pod.status.conditions or []:
-        if condition.type == "PodScheduled" and condition.status == "False" and condition.message:
-            why = condition.message.rstrip(".")
-            return f"no node takes it ({why}). Let its compute target ask for less, or give the cluster what it asks."
-    if pod.status.phase == "Pending":
-        return "it stayed pending for too long. Raise startup_timeout_seconds of its compute target."
-    return None
-
-
-def _pod_reason(pod: k8s.V1Pod | None) -> str | None:
-    """Why Kubernetes says a pod ended: ``OOMKilled``, ``DeadlineExceeded``, ``Evicted``..."""
-    if pod is None or pod.status is None:
-        return None
-    if pod.status.reason:
-        return str(pod.status.reason)
-    # Of several containers, one that failed tells why.
-    statuses = pod.status.container_statuses or []
-    for status in sorted(statuses, key=lambda s: not (s.state and s.state.terminated and s.state.terminated.exit_code)):
-        if status.state and status.state.terminated:
-            ended = status.state.terminated
-            return f"{ended.reason or 'ended'}, exit code {ended.exit_code}"
-    return None
 
 
 def _quantity(shm_size: str) -> str:
