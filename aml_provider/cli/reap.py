@@ -16,6 +16,7 @@ from aml_provider.operators.leftovers import client_of
 from aml_provider.runs.embedded import EmbeddedFolder
 from aml_provider.runs.layout import STORE_FOLDER
 from aml_provider.spec.errors import AmlError
+from aml_provider.storage.datastores import store_for
 from aml_provider.submission.api import AirflowApi, NotFoundError
 from aml_provider.workspace.discovery import load_workspace
 from aml_provider.workspace.model import ComputeKind
@@ -44,12 +45,12 @@ def reap_everywhere(*, dry_run: bool) -> int:
     workspace = load_workspace()
     targets = [workspace.compute(name) for name in workspace.file.compute] or [workspace.compute(None)]
     # Several Airflows may share a Docker host or a cluster; each knows its own tasks only.
-    stores = {str(workspace.folder_of(name) / STORE_FOLDER) for name in workspace.datastores}
+    stores = _stores(workspace)
     trouble = found = False
     seen: set[str] = set()
     for target in targets:
         try:
-            for leftover in _leftovers(target, seen):
+            for leftover in _leftovers(workspace, target, seen):
                 found = True
                 if leftover.labels.get(labels.STORE_LABEL) not in stores:
                     print(f"{leftover.where} {leftover.name}: belongs to another workspace, kept")
@@ -89,11 +90,11 @@ def _why_over(workspace: LoadedWorkspace, label: Mapping[str, str]) -> str | Non
     return None if state in LIVE else f"its task is {state or 'not running'}"
 
 
-def _leftovers(target: ResolvedCompute, seen: set[str]) -> Iterator[Leftover]:
+def _leftovers(workspace: LoadedWorkspace, target: ResolvedCompute, seen: set[str]) -> Iterator[Leftover]:
     if target.kind is ComputeKind.DOCKER:
         yield from _containers(target, seen)
     elif target.kind is ComputeKind.KUBERNETES:
-        yield from _pods(target, seen)
+        yield from _pods(workspace, target, seen)
 
 
 def _containers(target: ResolvedCompute, seen: set[str]) -> Iterator[Leftover]:
@@ -118,17 +119,19 @@ def _containers(target: ResolvedCompute, seen: set[str]) -> Iterator[Leftover]:
             yield Leftover(str(container.name), "container", container.labels, lambda c=container: remove(c))
 
 
-def _pods(target: ResolvedCompute, seen: set[str]) -> Iterator[Leftover]:
+def _pods(workspace: LoadedWorkspace, target: ResolvedCompute, seen: set[str]) -> Iterator[Leftover]:
     from kubernetes.client.exceptions import ApiException
     from kubernetes.config import ConfigException
     from urllib3.exceptions import HTTPError
 
-    def remove(name: str, namespace: str) -> None:
+    def remove(name: str, namespace: str, label: Mapping[str, str]) -> None:
         try:
             client.delete_namespaced_pod(name, namespace)
         except ApiException as e:
             if e.status != 404:
                 raise AmlError(f"pod {name} in namespace {namespace} cannot be removed: {e.reason}") from None
+        if target.settings.shared_volume is False:
+            _remove_carried(workspace, target, label)
 
     try:
         client = client_of(target)
@@ -141,9 +144,18 @@ def _pods(target: ResolvedCompute, seen: set[str]) -> Iterator[Leftover]:
         if pod.metadata.uid not in seen:
             seen.add(pod.metadata.uid)
             name, namespace = pod.metadata.name, pod.metadata.namespace
-            yield Leftover(
-                name,
-                "pod",
-                pod.metadata.annotations or {},
-                lambda n=name, s=namespace: remove(n, s),
-            )
+            label = pod.metadata.annotations or {}
+            yield Leftover(name, "pod", label, lambda n=name, s=namespace, of=label: remove(n, s, of))
+
+
+def _stores(workspace: LoadedWorkspace) -> dict[str, str]:
+    """The datastores, by the folders in which runs are kept for them."""
+    return {str(workspace.folder_of(name) / STORE_FOLDER): name for name in workspace.datastores}
+
+
+def _remove_carried(workspace: LoadedWorkspace, target: ResolvedCompute, label: Mapping[str, str]) -> None:
+    """Remove what was on its way between this machine and a pod that is gone."""
+    from aml_provider.execution.carrying import clear, on_the_way
+
+    name = target.settings.staging_datastore or _stores(workspace)[label[labels.STORE_LABEL]]
+    clear(store_for(workspace.datastore(name), name), on_the_way(label[labels.STEP_LABEL]))

@@ -93,7 +93,7 @@ class Carrier:
 
     def folder(self, number: int | None = None) -> str:
         """Where the files of an attempt, or of all of them, are in the store."""
-        own = f"{STORE_FOLDER}/pods/{self.run.step_run_id}"
+        own = on_the_way(self.run.step_run_id)
         return own if number is None else f"{own}/{number}"
 
     # --- there ------------------------------------------------------------------------------------------------
@@ -281,10 +281,8 @@ class Carrier:
 
     def clear(self, number: int | None = None) -> None:
         """Remove what is in the store of one attempt, or of all of them."""
-        store = self.store
         try:
-            for path in store.files(self.folder(number)):
-                store.remove(path)
+            clear(self.store, self.folder(number))
         except DatastoreError as error:
             _log.warning("what step %r had sent to its pod could not be removed: %s", self.run.step.name, error)
 
@@ -297,6 +295,20 @@ class Carrier:
             if error.transient:
                 raise StepInterruptedError(sentence) from error
             raise StepError(sentence) from error
+
+
+def on_the_way(step_run_id: str) -> str:
+    """Where the files of all attempts of a step run are in the store."""
+    return f"{STORE_FOLDER}/pods/{step_run_id}"
+
+
+def clear(store: Store, folder: str) -> None:
+    """Remove what is in such a folder.
+
+    :raises DatastoreError: the store does not answer.
+    """
+    for path in store.files(folder):
+        store.remove(path)
 
 
 def _parts(folder: str, key: str) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ from aml_provider.runs.binding import PipelineBinding, StepRun, pipeline_run_id,
 from aml_provider.runs.embedded import EMBEDDED_VARIABLE
 from aml_provider.runs.folders import folder_words
 from aml_provider.runs.git import git_properties
-from aml_provider.runs.layout import CANCELED, RunFolder, write_json
+from aml_provider.runs.layout import CANCELED, RunFolder, RunStore, write_json
 from aml_provider.spec.errors import AmlError
 from aml_provider.storage.digest_cache import DigestCache
 from aml_provider.uncollected import uncollected
@@ -134,13 +134,20 @@ class Ending:
         return "Failed" if self.failed else "Canceled" if self.missing else "Finished"
 
 
-def end_run(binding: PipelineBinding, dag_id: str, run_id: str, states: Mapping[str, str | None]) -> Ending:
+def end_run(
+    binding: PipelineBinding,
+    dag_id: str,
+    run_id: str,
+    states: Mapping[str, str | None],
+    out_of_sight: Collection[str] = (),
+) -> Ending:
     """Close a run's record and its MLflow runs.
 
     :param states: Airflow's states of its tasks.
+    :param out_of_sight: step runs that may go on although their tasks have ended: their claims end by themselves.
     """
     ending = record_end(binding, dag_id, run_id, states)
-    close_records(binding, dag_id, run_id, ending)
+    close_records(binding, dag_id, run_id, ending, out_of_sight)
     return ending
 
 
@@ -159,8 +166,12 @@ def record_end(binding: PipelineBinding, dag_id: str, run_id: str, states: Mappi
     return ending
 
 
-def close_records(binding: PipelineBinding, dag_id: str, run_id: str, ending: Ending) -> None:
+def close_records(
+    binding: PipelineBinding, dag_id: str, run_id: str, ending: Ending, out_of_sight: Collection[str] = ()
+) -> None:
     """Close the MLflow runs of a run that has ended, and remove what its steps have left.
+
+    :param out_of_sight: see :func:`end_run`.
 
     It takes seconds, most of them for the import of MLflow, and nothing in the run waits for it.
     """
@@ -170,10 +181,11 @@ def close_records(binding: PipelineBinding, dag_id: str, run_id: str, ending: En
     folder = binding.store.run(dag_id, run_id)
     if folder.path.is_dir():
         close_run(folder.path, ending.state, ending.states, binding.workspace.tracking_uri)
-        _discard([StepRun(binding, step, dag_id, run_id, {}, lambda _: {}) for step in binding.spec.steps])
+        runs = [StepRun(binding, step, dag_id, run_id, {}, lambda _: {}) for step in binding.spec.steps]
+        _discard(binding.store, dag_id, run_id, [run for run in runs if run.step_run_id not in out_of_sight])
 
 
-def _discard(runs: list[StepRun]) -> None:
+def _discard(store: RunStore, dag_id: str, run_id: str, runs: list[StepRun]) -> None:
     """Remove what steps left whose own workers had no time for it: killed, or stopped while deferred."""
     from aml_provider.execution.staging import discard_attempts
     from aml_provider.reuse.claims import Claims
@@ -187,9 +199,8 @@ def _discard(runs: list[StepRun]) -> None:
                 Carrier(run).clear()
         except (AmlError, OSError) as e:
             _log.warning("what step %r had staged could not be removed: %s", run.step.name, e)
-    store = runs[0].binding.store
     try:
-        withdraw(store, runs[0].dag_id, runs[0].run_id)
+        withdraw(store, dag_id, run_id)
         Claims.of(store).drop({run.step_run_id for run in runs})
     except OSError as e:
         _log.warning("claims that the run may have left could not be removed, and end by themselves: %s", e)

@@ -155,18 +155,15 @@ def _held(run: StepRun, attempt: AttemptFolder) -> Claim | None:
     return held if held is not None and held.owner == run.step_run_id else None
 
 
-def claim_to_renew(run: StepRun, attempt: AttemptFolder) -> dict[str, Any] | None:
-    """What the trigger of a deferred attempt needs to renew its claim; ``None``: there is none."""
-    store = run.binding.store
-    try:
-        held = _held(run, attempt)
-    except OSError as error:
-        # The pod runs; a claim that ends too early is better than a step that fails.
-        _log.warning("the claim of step %r is not renewed while it is deferred: %s", run.step.name, error)
+def claim_to_renew(run: StepRun, lease: Lease | None) -> dict[str, Any] | None:
+    """What the trigger of a deferred attempt needs to renew its claim; ``None``: there is none.
+
+    :param lease: what the worker has. The store, which may be away right now, is not asked.
+    """
+    if lease is None or not lease.is_kept:
         return None
-    if held is None:
-        return None
-    return {**index_told(store), "key": held.key, "text": held.text}
+    held = lease.claim
+    return {**index_told(run.binding.store), "key": held.key, "text": held.text, "recorded": lease.recorded}
 
 
 def release(run: StepRun, attempt: AttemptFolder) -> None:

@@ -108,6 +108,7 @@ class StepTask(ClaimedTask):
         if isinstance(outcome, Wait):
             claim = outcome.claim
             self.log.info("Run %s is computing the same; waiting for its result", claim.pipeline_run_id or "of another")
+            self.abandon_earlier(run)
             self.wait_for(claim.key)
         assert not isinstance(outcome, Wait)
         self.go = replace(outcome, begun=self._begun)
@@ -137,6 +138,10 @@ class StepTask(ClaimedTask):
 
     def abandon_earlier(self, run: StepRun) -> None:
         """Remove what earlier attempts left running: nobody needs it any more."""
+
+    def lost_run(self) -> str:
+        """The step run that showed no life any more and whose place this one has taken: what it left is stopped."""
+        return self.go.lease.taken_from if self.go.lease is not None else ""
 
     @contextmanager
     def translated_errors(self, run: StepRun, context: Context) -> Iterator[None]:

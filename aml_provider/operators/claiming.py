@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from aml_provider.operators.lineage import LineageTask
 from aml_provider.runs.binding import PipelineBinding, StepRun
+from aml_provider.runs.errors import StepOutOfSightError
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -30,6 +31,8 @@ class ClaimedTask(LineageTask):
     taken_over: bool = False
     #: Whether another run had the claim when this task came back to a computation.
     claimed_by_another: bool = False
+    #: The claim, while it is held.
+    lease: Lease | None = None
     _event: dict[str, Any] | None = None
 
     if TYPE_CHECKING:
@@ -70,17 +73,19 @@ class ClaimedTask(LineageTask):
     def holding(self, lease: Lease | None) -> Iterator[None]:
         """Around the computation: others see that it goes on; when it has ended, that it has.
 
-        A task that is deferred has not ended. Its pod shows that it lives.
+        A task that is deferred has not ended; neither may one whose engine does not answer. The claim stays, as long as
+        somebody renews it or the step shows that it lives.
         """
         from airflow.sdk.exceptions import TaskDeferred
 
+        self.lease = lease
         if lease is None:
             yield
             return
         lease.start(self.let_go)
         try:
             yield
-        except TaskDeferred:
+        except (TaskDeferred, StepOutOfSightError):
             lease.stop()
             raise
         except BaseException:

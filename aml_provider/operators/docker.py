@@ -19,7 +19,7 @@ from urllib3.exceptions import ProtocolError
 from aml_provider.operators.base import StepTask
 from aml_provider.operators.labels import ATTEMPT_LABEL, STEP_LABEL, labels_of
 from aml_provider.runs.binding import PipelineBinding, StepRun
-from aml_provider.runs.errors import StepError, StepInterruptedError
+from aml_provider.runs.errors import StepError, StepInterruptedError, StepOutOfSightError
 from aml_provider.spec.models import Step, StoredOutput
 
 if TYPE_CHECKING:
@@ -63,12 +63,14 @@ class DockerStepOperator(StepTask, ResumableJobMixin, DockerOperator):
 
     def submit_job(self, context: Context) -> dict[str, Any]:
         """Start a container, or adopt the one that a lost worker had started and not yet remembered."""
-        for found in self._containers(self._run):
+        for found in self._containers(self._run.step_run_id):
             if found["State"] == "running":
                 number = int(found["Labels"][ATTEMPT_LABEL])
                 self.lives_in(self._run, number)
                 self.log.info("Following container %s of attempt %s", found["Id"][:12], number)
                 return {"container": found["Id"], "attempt": number}
+            self._remove(found["Id"])
+        for found in self._containers(lost) if (lost := self.lost_run()) else []:
             self._remove(found["Id"])
         prepared = self.prepared_for_container(self._run, context)
         self.image = self.image_to_start
@@ -154,7 +156,7 @@ class DockerStepOperator(StepTask, ResumableJobMixin, DockerOperator):
     def abandon_earlier(self, run: StepRun) -> None:
         """Remove containers of earlier attempts."""
         with self._docker_errors():
-            for found in self._containers(run):
+            for found in self._containers(run.step_run_id):
                 self._remove(found["Id"])
 
     def _pull_if_missing(self) -> bool:
@@ -178,8 +180,8 @@ class DockerStepOperator(StepTask, ResumableJobMixin, DockerOperator):
             f"{why}. Correct the image name (workspace file or Environment), or load the image."
         )
 
-    def _containers(self, run: StepRun) -> list[dict[str, Any]]:
-        found = self.cli.containers(all=True, filters={"label": f"{STEP_LABEL}={run.step_run_id}"})
+    def _containers(self, step_run_id: str) -> list[dict[str, Any]]:
+        found = self.cli.containers(all=True, filters={"label": f"{STEP_LABEL}={step_run_id}"})
         return sorted(found, key=lambda c: -int(c["Labels"][ATTEMPT_LABEL]))
 
     def _follow(self, container: str) -> None:
@@ -268,14 +270,14 @@ class DockerStepOperator(StepTask, ResumableJobMixin, DockerOperator):
                 ) from None
             raise StepInterruptedError(f"step {self.step.name!r}: Docker at {where} refused: {text}") from e
         except (DockerException, RequestException) as e:
-            raise StepInterruptedError(
+            raise StepOutOfSightError(
                 f"step {self.step.name!r}: Docker at {where} does not answer ({_root(e)}). {HINT}"
             ) from None
         except AirflowException as e:
             # The hook's own error, when it cannot connect; it has written the reason to the log.
             if "Docker host" not in str(e):
                 raise
-            raise StepInterruptedError(f"step {self.step.name!r}: Docker at {where} does not answer. {HINT}") from None
+            raise StepOutOfSightError(f"step {self.step.name!r}: Docker at {where} does not answer. {HINT}") from None
 
 
 def _root(error: BaseException) -> BaseException:

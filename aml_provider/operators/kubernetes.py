@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperator
@@ -18,6 +18,7 @@ from urllib3.exceptions import HTTPError
 from yaml import YAMLError
 
 from aml_provider.operators.base import StepTask
+from aml_provider.operators.claiming import TakenOverError
 from aml_provider.operators.kubernetes_carried import CarriedPod
 from aml_provider.operators.kubernetes_problems import (
     api_message,
@@ -29,7 +30,7 @@ from aml_provider.operators.kubernetes_problems import (
 from aml_provider.operators.kubernetes_staging import last_word
 from aml_provider.operators.labels import ATTEMPT_LABEL, OWNER, OWNER_LABEL, STEP_LABEL, labels_of
 from aml_provider.runs.binding import PipelineBinding, StepRun
-from aml_provider.runs.errors import StepError, StepInterruptedError
+from aml_provider.runs.errors import StepError, StepInterruptedError, StepOutOfSightError
 from aml_provider.spec.models import Step
 
 if TYPE_CHECKING:
@@ -97,18 +98,18 @@ class KubernetesStepOperator(StepTask, CarriedPod, KubernetesPodOperator):
             attempt = run.folder.attempt(int(str(context["task_state_store"].get(ATTEMPT_KEY))))
             self._label(run, attempt.number)
             self.followed = (run, attempt)
-            with self.holding_again(run, attempt):
+            with self.holding_again(run, attempt), self._cluster_errors(run):
                 self._until_end(lambda: self._come_back(context, event))
                 self._conclude(run, attempt, context)
 
     def _come_back(self, context: Context, event: dict[str, Any]) -> None:
         from aml_provider.triggers.step_pod import RENEW, TAKEN_OVER
 
+        if self.claimed_by_another and event["status"] != "success":
+            self.let_go()
+            return
         if event["status"] not in (RENEW, TAKEN_OVER):
             KubernetesPodOperator.trigger_reentry(self, context, event)
-            return
-        if self.claimed_by_another:
-            self.let_go()
             return
         if self.carried is not None:
             self.renew_if_possible()
@@ -132,7 +133,7 @@ class KubernetesStepOperator(StepTask, CarriedPod, KubernetesPodOperator):
 
     def _follow_living(self, run: StepRun) -> AttemptFolder | None:
         """Take over the pod that an earlier try started, if it is still there and not over."""
-        for pod in self._pods(run):
+        for pod in self._pods(run.step_run_id):
             if pod.status.phase in ("Pending", "Running") and pod.metadata.deletion_timestamp is None:
                 number = int(pod.metadata.labels[ATTEMPT_LABEL])
                 self.lives_in(run, number)
@@ -142,13 +143,18 @@ class KubernetesStepOperator(StepTask, CarriedPod, KubernetesPodOperator):
                 return run.folder.attempt(number)
         return None
 
-    def _pods(self, run: StepRun) -> list[k8s.V1Pod]:
-        selector = f"{OWNER_LABEL}={OWNER},{STEP_LABEL}={run.step_run_id}"
+    def _pods(self, step_run_id: str) -> list[k8s.V1Pod]:
+        selector = f"{OWNER_LABEL}={OWNER},{STEP_LABEL}={step_run_id}"
         pods = self.client.list_namespaced_pod(self.namespace, label_selector=selector).items
         return sorted(pods, key=lambda p: p.metadata.creation_timestamp, reverse=True)
 
     def _prepare(self, run: StepRun, context: Context) -> AttemptFolder:
-        self._remove_pods(run)
+        self._remove_pods(run.step_run_id)
+        lost = self.lost_run()
+        if lost:
+            self._remove_pods(lost)
+            if not self._are_gone(lost):
+                self.log.warning("A pod of step run %s, which is lost, still computes the same", lost)
         carried = run.is_carried
         if carried:
             # The store may be of no use for this, which is known before anything is laid out.
@@ -163,25 +169,29 @@ class KubernetesStepOperator(StepTask, CarriedPod, KubernetesPodOperator):
     def abandon_earlier(self, run: StepRun) -> None:
         """Remove pods of earlier attempts."""
         with self._cluster_errors(run):
-            self._remove_pods(run)
+            self._remove_pods(run.step_run_id)
 
-    def _remove_pods(self, run: StepRun) -> None:
-        for pod in self._pods(run):
+    def _remove_pods(self, step_run_id: str) -> None:
+        for pod in self._pods(step_run_id):
             if pod.metadata.deletion_timestamp is None:
                 self.pod_manager.delete_pod(pod)
 
-    def _await_removal(self, run: StepRun) -> None:
-        """Wait until a pod that was stopped is gone: it writes until then, and what comes next may have its name."""
+    def _are_gone(self, step_run_id: str) -> bool:
+        """Whether pods that were stopped are gone, after a while: they write until then."""
         deadline = time.monotonic() + REMOVAL_SECONDS
-        while self._pods(run):
+        while self._pods(step_run_id):
             if time.monotonic() > deadline:
-                raise StepInterruptedError(
-                    f"step {self.step.name!r}: another run has begun to compute the same, and the Kubernetes cluster "
-                    f"of compute target {run.compute.name!r} has not removed this run's pod in {REMOVAL_SECONDS:g} s."
-                )
+                return False
             time.sleep(self.base_container_status_polling_interval)
+        return True
 
     # --- the pod ------------------------------------------------------------------------------------------------
+
+    def invoke_defer_method(self, last_log_time: Any = None, context: Context | None = None) -> None:
+        """Wait for the pod in the triggerer, if it has not been deleted because another run computes the same."""
+        if self.taken_over:
+            raise TakenOverError
+        super().invoke_defer_method(last_log_time=last_log_time, context=context)
 
     def get_or_create_pod(self, pod_request_obj: k8s.V1Pod, context: Context) -> k8s.V1Pod:
         """Make the pod; it is deleted at once if another run has begun to compute the same meanwhile."""
@@ -256,6 +266,9 @@ class KubernetesStepOperator(StepTask, CarriedPod, KubernetesPodOperator):
         self._how_it_ended = "its pod ended"
         try:
             follow()
+        except TakenOverError:
+            # Its pod has been deleted before anybody waited for it.
+            return
         except PodNotFoundException as e:
             self._how_it_ended = f"its pod disappeared ({first_line(e)})"
         except (ApiException, HTTPError) as e:
@@ -275,8 +288,12 @@ class KubernetesStepOperator(StepTask, CarriedPod, KubernetesPodOperator):
         """Look at the pod once more before it is deleted: its status says why it did not start or how it ended."""
         if remote_pod and remote_pod.status and remote_pod.status.phase != "Succeeded":
             self._last_seen = remote_pod
-            with suppress(ApiException, HTTPError):
+            try:
                 self._last_seen = self.client.read_namespaced_pod(pod.metadata.name, pod.metadata.namespace)
+            except ApiException as e:
+                # Of a cluster that does not answer, nobody knows what has become of the pod.
+                if e.status != 404:
+                    raise
         super().cleanup(pod, remote_pod, *args, **kwargs)
 
     def _conclude(self, run: StepRun, attempt: AttemptFolder, context: Context) -> None:
@@ -290,14 +307,18 @@ class KubernetesStepOperator(StepTask, CarriedPod, KubernetesPodOperator):
         try:
             if self.killed:
                 raise self.stopped(run, attempt)
-            if self.taken_over:
-                self._await_removal(run)
-                self.check_still_ours(run, attempt)
+            if self.taken_over and not self._are_gone(run.step_run_id):
+                # What comes next may have its name.
+                raise StepInterruptedError(
+                    f"step {self.step.name!r}: another run has begun to compute the same, and the Kubernetes cluster "
+                    f"of compute target {run.compute.name!r} has not removed this run's pod in {REMOVAL_SECONDS:g} s."
+                )
+            self.check_still_ours(run, attempt)
             oom = (pod_reason(self._last_seen) or "").startswith("OOMKilled")
             outputs = conclude(run, attempt, self._how_it_ended, memory_ran_out=oom)
         finally:
             context["task_state_store"].delete(ATTEMPT_KEY)
-            self._remove_pods(run)
+            self._remove_pods(run.step_run_id)
             if run.is_carried:
                 self.clear_carried(run, attempt.number)
         self.push(context, run, outputs)
@@ -312,7 +333,7 @@ class KubernetesStepOperator(StepTask, CarriedPod, KubernetesPodOperator):
         if self.followed is None:
             return
         try:
-            self._remove_pods(self.followed[0])
+            self._remove_pods(self.followed[0].step_run_id)
         except (ApiException, HTTPError) as e:
             self.log.error("The pod could not be deleted: %s. `aml reap` removes it.", first_line(e))
 
@@ -329,7 +350,7 @@ class KubernetesStepOperator(StepTask, CarriedPod, KubernetesPodOperator):
                 ) from None
             if e.status in (400, 404, 422):
                 raise StepError(f"{target} refused the pod: {api_message(e)}") from None
-            raise StepInterruptedError(f"{target} answered {e.status}: {api_message(e)}") from None
+            raise StepOutOfSightError(f"{target} answered {e.status}: {api_message(e)}") from None
         except (ConfigException, YAMLError) as e:
             raise StepError(
                 f"{target} cannot be used with {self.config_file or 'the configuration that was found'}: "
@@ -337,7 +358,7 @@ class KubernetesStepOperator(StepTask, CarriedPod, KubernetesPodOperator):
                 "kubernetes_conn_id in the workspace file."
             ) from None
         except (HTTPError, ConnectionError) as e:
-            raise StepInterruptedError(
+            raise StepOutOfSightError(
                 f"{target} cannot be reached: {connection_problem(e)}. Is it up, and is its address right in "
                 "config_file or in the Airflow connection?"
             ) from None

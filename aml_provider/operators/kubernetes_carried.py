@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from aml_provider.execution.carrying import Sent
     from aml_provider.execution.prepare import PreparedAttempt
+    from aml_provider.reuse.claims import Lease
     from aml_provider.runs.layout import AttemptFolder
 
 # Identities of workers often sign for an hour only, and for less when they are about to be renewed themselves.
@@ -41,6 +42,7 @@ class CarriedPod(KubernetesPodOperator):
     #: What is followed.
     followed: tuple[StepRun, AttemptFolder] | None = None
     _sent: Sent | None = None
+    lease: Lease | None
 
     @property
     def carried(self) -> tuple[StepRun, AttemptFolder] | None:
@@ -156,7 +158,7 @@ class CarriedPod(KubernetesPodOperator):
 
             run, attempt = self.followed
             seen = (attempt.events, run.run_folder.path, run.binding.workspace.tracking_uri)
-            claim = claim_to_renew(run, attempt)
+            claim = claim_to_renew(run, self.lease)
             if run.is_carried:
                 from aml_provider.execution.carrying import Carrier
                 from aml_provider.triggers.staged_pod import StagedPodTrigger

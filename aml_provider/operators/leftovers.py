@@ -21,15 +21,19 @@ _log = logging.getLogger(__name__)
 _AT_ONCE = 50
 
 
-def remove_pods_left(binding: PipelineBinding, dag_id: str, run_id: str, ended: Collection[str]) -> None:
+def remove_pods_left(binding: PipelineBinding, dag_id: str, run_id: str, ended: Collection[str]) -> set[str]:
     """Remove the pods that still run for steps that have ended.
 
     A cluster that does not answer is said, and fails nothing: ``aml reap`` removes what is left.
 
     :param ended: the keys of those steps.
+    :return: the step runs whose pods may go on, because their cluster does not answer.
     """
+    out_of_sight: set[str] = set()
     for compute, names in _in_doubt(binding, dag_id, run_id, ended):
-        _remove(compute, names)
+        if not _remove(compute, names):
+            out_of_sight.update(names)
+    return out_of_sight
 
 
 def client_of(compute: ResolvedCompute) -> Any:
@@ -60,7 +64,8 @@ def _in_doubt(
     return found.values()
 
 
-def _remove(compute: ResolvedCompute, names: list[str]) -> None:
+def _remove(compute: ResolvedCompute, names: list[str]) -> bool:
+    """Whether the cluster has answered."""
     from airflow.sdk.exceptions import AirflowException
     from kubernetes.client.exceptions import ApiException
     from kubernetes.config import ConfigException
@@ -82,3 +87,5 @@ def _remove(compute: ResolvedCompute, names: list[str]) -> None:
             compute.name,
             error,
         )
+        return False
+    return True

@@ -42,10 +42,10 @@ class PipelineEndOperator(BaseOperator):
         ended = {key for key, state in states.items() if state in FINAL_STATES}
         of = (self.binding, ti.dag_id, str(ti.run_id))
         stopped = await_word(*of, ended)
-        remove_pods_left(*of, ended)
+        out_of_sight = remove_pods_left(*of, ended)
         await_stopped(*of, ended)
         record_stopped(*of, stopped)
-        ending = end_run(*of, states)
+        ending = end_run(*of, states, out_of_sight)
         ti.xcom_push(CLOSED_XCOM, ending.state)
         # Airflow takes a run whose last steps were skipped for a success; this task's own failure corrects that.
         if ending.failed:

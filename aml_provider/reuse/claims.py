@@ -23,7 +23,7 @@ from aml_provider.storage.record_store import RecordStore
 
 from .claim_files import DEFAULT_LEASE_SECONDS, Claim, claim_name, new_claim
 from .keeping import name_of_this_place, records_in
-from .leases import Lease
+from .leases import Lease, recorded_in
 
 __all__ = ["DEFAULT_LEASE_SECONDS", "Claim", "Claims", "Lease", "Observer"]
 
@@ -148,18 +148,27 @@ class Claims:
         name = claim_name(mine.key)
         if stale is not None and self._store.swap(name, stale.content, mine.content, durable=False):
             _log.warning("the claim of %s on %s was stale; %s takes it over.", stale.owner or "?", mine.key, mine.owner)
-            return Lease(self._store, mine)
+            return self._lease(mine, taken_from=stale.owner.partition("@")[0])
         for _ in range(_ATTEMPTS):
             if self._store.create(name, mine.content, durable=False):
-                return Lease(self._store, mine)
+                return self._lease(mine)
             there = self.look(mine.key)
             if there is None:
                 continue
             if there.owner != self._known(mine).owner:
                 return there
             if self._store.swap(name, there.content, mine.content, durable=False):
-                return Lease(self._store, mine)
+                return self._lease(mine)
         raise FileExistsError(f"{name} in {self._store} is something that is no file; remove it.")
+
+    def _lease(self, mine: Claim, taken_from: str = "") -> Lease:
+        # Another run that computes the same, and that this one does not see, leaves something else there.
+        try:
+            recorded = recorded_in(self._store, mine.key)
+        except OSError as error:
+            _log.debug("the record of %s cannot be read: %s", mine.key, error)
+            recorded = None
+        return Lease(self._store, mine, taken_from=taken_from, recorded=recorded)
 
     def _can_claim(self) -> bool:
         if not self._store.exclusive and not self._told:

@@ -8,9 +8,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from types import TracebackType
 
+from blake3 import blake3
+
 from aml_provider.storage.record_store import RecordStore
 
 from .claim_files import Claim, claim_name
+from .records import record_name
 
 _log = logging.getLogger(__name__)
 
@@ -22,14 +25,35 @@ _BEATS_AFTER_FAILURE = 16
 _ATTEMPTS = 100
 
 
+def recorded_in(store: RecordStore, key: str) -> str:
+    """What stands recorded for a fingerprint, in a digest; empty for nothing.
+
+    :raises OSError: the store cannot be read.
+    """
+    content = store.read(record_name(key))
+    return "" if content is None else blake3(content).hexdigest()
+
+
 class Lease:
     """One's own claim. As a context manager it is renewed inside and released at the end.
 
     :param store: where the claim is; ``None`` for a lease that stands for no claim, where a store knows none.
     :param written: whether the store has it; if not, because it did not answer, a renewal writes it.
+    :param taken_from: the step run whose stale claim it has taken the place of; empty: there was none.
+    :param recorded: what stood recorded when it was claimed, by :func:`recorded_in`; ``None``: that is not known.
     """
 
-    def __init__(self, store: RecordStore | None, claim: Claim, *, written: bool = True) -> None:
+    def __init__(
+        self,
+        store: RecordStore | None,
+        claim: Claim,
+        *,
+        written: bool = True,
+        taken_from: str = "",
+        recorded: str | None = None,
+    ) -> None:
+        self.taken_from = taken_from
+        self.recorded = recorded
         self._store = store
         self._claim = claim
         self._lost = False
@@ -54,6 +78,11 @@ class Lease:
     def claim(self) -> Claim:
         """The claim as it was last written."""
         return self._claim
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether it stands for a claim that somebody can see."""
+        return self._store is not None
 
     @property
     def lost(self) -> bool:
@@ -149,6 +178,10 @@ class Lease:
                 return True
             there = self._there()
             if there is None:
+                if self.recorded is not None and recorded_in(self._store, old.key) != self.recorded:
+                    # Whoever took it over has been quicker, and has given it back.
+                    self._taken_by = ""
+                    return False
                 # Removed by hand: it is still this step that computes.
                 if self._store.create(name, new.content, durable=False):
                     return True

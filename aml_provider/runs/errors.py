@@ -27,3 +27,7 @@ class StepFailedError(StepError):
 
 class StepInterruptedError(StepProblem):
     """What ended the step was not its script: its process went away, a disk was full. Starting it again may help."""
+
+
+class StepOutOfSightError(StepInterruptedError):
+    """Where the step runs does not answer: it may run on, and nobody else should compute the same meanwhile."""

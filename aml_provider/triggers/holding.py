@@ -22,7 +22,8 @@ async def hold(told: Mapping[str, Any]) -> None:
     A store that cannot be opened is said once and tried again.
 
     :param told: what :func:`~aml_provider.reuse.keeping.index_told` says; ``key`` and ``text`` of the
-        :class:`~aml_provider.reuse.claims.Claim`.
+        :class:`~aml_provider.reuse.claims.Claim`, and what its :class:`~aml_provider.reuse.claims.Lease` has
+        ``recorded``.
     """
     if await _renewed(told):
         return
@@ -42,7 +43,7 @@ async def _renewed(told: Mapping[str, Any]) -> bool:
             # In a thread, so that one slow store stops no other trigger.
             if lease is None:
                 place = place_told(told["index"], told["run_store"], told["bucket"])
-                lease = Lease(await asyncio.to_thread(records_in, place), claim)
+                lease = Lease(await asyncio.to_thread(records_in, place), claim, recorded=told["recorded"])
             await asyncio.to_thread(lease.renew)
         except (AmlError, OSError) as error:
             if not said:

@@ -73,7 +73,7 @@ def test_a_pod_whose_step_has_ended_without_it_is_removed(tmp_path: Path, testbe
         remove_pods_left(binding, DAG, RUN, {"done", "waiting"})
         assert [len(pods(config, name)) for name in names.values()] == [1, 1, 1]
         assert all(pod.metadata.deletion_timestamp is None for pod in pods(config, names["lost"]))
-        remove_pods_left(binding, DAG, RUN, {"lost", "done", "waiting"})
+        assert remove_pods_left(binding, DAG, RUN, {"lost", "done", "waiting"}) == set()
         eventually("the lost step's pod is gone", lambda: not pods(config, names["lost"]), seconds=120)
         assert [len(pods(config, names[key])) for key in ("done", "waiting")] == [1, 1]
     finally:
@@ -92,6 +92,7 @@ def test_a_cluster_that_does_not_answer_fails_nothing(tmp_path: Path, caplog: py
     (tmp_path / "away").write_text(json.dumps(known))
     binding = started(tmp_path, tmp_path / "away")
     with caplog.at_level(logging.WARNING):
-        remove_pods_left(binding, DAG, RUN, {"lost", "done", "waiting"})
+        left = remove_pods_left(binding, DAG, RUN, {"lost", "done", "waiting"})
+    assert left == {step_run_id(DAG, RUN, "lost")}
     assert "pods of compute target 'pods' that nobody follows could not be looked for" in caplog.text
     assert "aml reap" in caplog.text

@@ -12,6 +12,7 @@ import pytest
 
 from aml_provider.reuse.canonical import digest
 from aml_provider.reuse.claims import Claim, Claims, Lease
+from aml_provider.reuse.records import record_name
 from aml_provider.storage.record_store import FolderStore
 from tests.reuse.machines import Warnings, fill, until, workers
 
@@ -259,6 +260,37 @@ def test_a_claim_that_was_removed_and_taken_by_another_is_lost(claims: Claims, t
     lease.renew()
     assert lease.lost
     assert claims.look(KEY) == other.claim
+
+
+@pytest.mark.parametrize("before", [None, b"an earlier result"])
+def test_a_claim_that_is_gone_because_another_has_been_quicker_is_lost(
+    claims: Claims, store: UnsteadyStore, before: bytes | None
+) -> None:
+    if before is not None:
+        store.replace(record_name(KEY), before)
+    lease = lease_of(claims)
+    other = take_over(claims)
+    store.replace(record_name(KEY), b"what that one has computed")
+    other.release()
+    lease.renew()
+    assert lease.taken_over
+    assert claims.look(KEY) is None
+
+
+def test_a_claim_that_is_gone_while_an_earlier_result_is_replaced_comes_back(
+    claims: Claims, store: UnsteadyStore, tmp_path: Path
+) -> None:
+    """As a step has it that a person has cleared."""
+    store.replace(record_name(KEY), b"an earlier result")
+    lease = lease_of(claims)
+    file_of(tmp_path).unlink()
+    lease.renew()
+    assert not lease.lost
+
+
+def test_whose_place_was_taken_is_known(claims: Claims) -> None:
+    assert lease_of(claims).taken_from == ""
+    assert take_over(claims).taken_from == "run-1/train"
 
 
 @pytest.mark.parametrize("damage", [b"", b"{", b"\0" * 100])

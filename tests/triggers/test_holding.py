@@ -30,7 +30,8 @@ def claimed(store: RunStore) -> tuple[Lease, dict[str, Any]]:
     terms: Any = {"owner": "one/train", "step": "train", "pipeline_run_id": "one", "heartbeat": "runs/one/alive"}
     lease = Claims.of(store).acquire(KEY, lease_seconds=LEASE_SECONDS, **terms)
     assert isinstance(lease, Lease)
-    return lease, json.loads(json.dumps({**index_told(store), "key": KEY, "text": lease.claim.text}))
+    told = {**index_told(store), "key": KEY, "text": lease.claim.text, "recorded": lease.recorded}
+    return lease, json.loads(json.dumps(told))
 
 
 def test_another_machine_waits_as_long_as_the_trigger_does(bucket: Place, tmp_path: Path) -> None:
