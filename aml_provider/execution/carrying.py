@@ -281,8 +281,15 @@ class Carrier:
 
     def clear(self, number: int | None = None) -> None:
         """Remove what is in the store of one attempt, or of all of them."""
+        self._clear(self.folder(number))
+
+    def clear_lost(self, step_run_id: str) -> None:
+        """Remove what is there of another step run, which is lost and whose pod is gone."""
+        self._clear(on_the_way(step_run_id))
+
+    def _clear(self, folder: str) -> None:
         try:
-            clear(self.store, self.folder(number))
+            clear(self.store, folder)
         except DatastoreError as error:
             _log.warning("what step %r had sent to its pod could not be removed: %s", self.run.step.name, error)
 

@@ -150,11 +150,7 @@ class KubernetesStepOperator(StepTask, CarriedPod, KubernetesPodOperator):
 
     def _prepare(self, run: StepRun, context: Context) -> AttemptFolder:
         self._remove_pods(run.step_run_id)
-        lost = self.lost_run()
-        if lost:
-            self._remove_pods(lost)
-            if not self._are_gone(lost):
-                self.log.warning("A pod of step run %s, which is lost, still computes the same", lost)
+        self._remove_lost(run)
         carried = run.is_carried
         if carried:
             # The store may be of no use for this, which is known before anything is laid out.
@@ -175,6 +171,19 @@ class KubernetesStepOperator(StepTask, CarriedPod, KubernetesPodOperator):
         for pod in self._pods(step_run_id):
             if pod.metadata.deletion_timestamp is None:
                 self.pod_manager.delete_pod(pod)
+
+    def _remove_lost(self, run: StepRun) -> None:
+        """Remove what is left of the step run whose place this one has taken."""
+        lost = self.lost_run()
+        if not lost:
+            return
+        self._remove_pods(lost)
+        if not self._are_gone(lost):
+            self.log.warning("A pod of step run %s, which is lost, still computes the same", lost)
+        elif run.is_carried:
+            from aml_provider.execution.carrying import Carrier
+
+            Carrier(run).clear_lost(lost)
 
     def _are_gone(self, step_run_id: str) -> bool:
         """Whether pods that were stopped are gone, after a while: they write until then."""
