@@ -19,7 +19,13 @@ from aml_provider.links import STEP_LINKS, MLflowRunLink, mlflow_page
 from aml_provider.operators.claiming import ClaimedTask, TakenOverError
 from aml_provider.runs.binding import StepRun
 from aml_provider.runs.embedded import CANCEL_FILE, EMBEDDED_VARIABLE
-from aml_provider.runs.errors import StepError, StepFailedError, StepInterruptedError, StepProblem
+from aml_provider.runs.errors import (
+    StepError,
+    StepFailedError,
+    StepInterruptedError,
+    StepOutOfSightError,
+    StepProblem,
+)
 from aml_provider.spec.errors import AmlError
 from aml_provider.spec.models import Step, StoredOutput
 from aml_provider.spec.names import HEAD_KEY, METRICS_XCOM, asset_name
@@ -86,6 +92,11 @@ class StepTask(ClaimedTask):
             except TakenOverError:
                 assert lease is not None
                 self.wait_for(lease.claim.key)
+            except StepOutOfSightError:
+                # This try may have begun nothing: what shows that the step lives is an earlier one's.
+                if run.folder.latest:
+                    self.lives_in(run, run.folder.latest)
+                raise
 
     def _link(self, context: Context) -> None:
         """Have the task's page show the MLflow run while the step runs; Airflow itself asks only at the end."""

@@ -107,3 +107,19 @@ def test_a_triggerer_that_does_not_see_the_folder_writes_none(tmp_path: Path) ->
 
     asyncio.run(deferred())
     assert not (tmp_path / "elsewhere").exists()
+
+
+def test_a_claim_that_could_not_be_written_before_is_written_now(tmp_path: Path) -> None:
+    """The store may have been away all the time in which the step was claimed and deferred."""
+    store = RunStore(tmp_path / ".aml", "blobs")
+    lease, told = claimed(store)
+    (tmp_path / ".aml" / "reuse" / "claims" / f"{KEY}.json").unlink()
+
+    async def deferred() -> None:
+        holding = asyncio.ensure_future(hold(told))
+        while (there := Claims.of(store).look(KEY)) is None:
+            await asyncio.sleep(0.05)
+        assert there.token == lease.claim.token
+        holding.cancel()
+
+    asyncio.run(asyncio.wait_for(deferred(), 60))
