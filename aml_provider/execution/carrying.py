@@ -23,6 +23,7 @@ from typing import Any
 from aml_provider.execution import data
 from aml_provider.execution.carried_archive import DamagedError, pack, unpack
 from aml_provider.execution.staging import remove
+from aml_provider.reuse.keeping import own_name
 from aml_provider.runs.binding import StepRun
 from aml_provider.runs.errors import StepError, StepInterruptedError
 from aml_provider.runs.layout import STORE_FOLDER, AttemptFolder
@@ -93,7 +94,7 @@ class Carrier:
 
     def folder(self, number: int | None = None) -> str:
         """Where the files of an attempt, or of all of them, are in the store."""
-        own = on_the_way(self.run.step_run_id)
+        own = on_the_way(own_name(self.run.binding.store), self.run.step_run_id)
         return own if number is None else f"{own}/{number}"
 
     # --- there ------------------------------------------------------------------------------------------------
@@ -283,9 +284,10 @@ class Carrier:
         """Remove what is in the store of one attempt, or of all of them."""
         self._clear(self.folder(number))
 
-    def clear_lost(self, step_run_id: str) -> None:
-        """Remove what is there of another step run, which is lost and whose pod is gone."""
-        self._clear(on_the_way(step_run_id))
+    def clear_lost(self, owner: str) -> None:
+        """Remove what is there of another step run, as its claim names it, which is lost and whose pod is gone."""
+        step_run_id, _, place = owner.partition("@")
+        self._clear(on_the_way(place or own_name(self.run.binding.store), step_run_id))
 
     def _clear(self, folder: str) -> None:
         try:
@@ -304,9 +306,12 @@ class Carrier:
             raise StepError(sentence) from error
 
 
-def on_the_way(step_run_id: str) -> str:
-    """Where the files of all attempts of a step run are in the store."""
-    return f"{STORE_FOLDER}/pods/{step_run_id}"
+def on_the_way(place: str, step_run_id: str) -> str:
+    """Where the files of all attempts of a step run are in the store.
+
+    :param place: what tells its run store from others, whose step runs may have the same ids.
+    """
+    return f"{STORE_FOLDER}/pods/{place}/{step_run_id}"
 
 
 def clear(store: Store, folder: str) -> None:

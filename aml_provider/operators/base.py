@@ -151,7 +151,7 @@ class StepTask(ClaimedTask):
         """Remove what earlier attempts left running: nobody needs it any more."""
 
     def lost_run(self) -> str:
-        """The step run that showed no life any more and whose place this one has taken: what it left is stopped."""
+        """Who showed no life any more, as its claim has it, and has been taken over: what it left is stopped."""
         return self.go.lease.taken_from if self.go.lease is not None else ""
 
     @contextmanager

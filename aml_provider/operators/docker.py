@@ -17,7 +17,7 @@ from requests.exceptions import ReadTimeout, RequestException
 from urllib3.exceptions import ProtocolError
 
 from aml_provider.operators.base import StepTask
-from aml_provider.operators.labels import ATTEMPT_LABEL, STEP_LABEL, labels_of
+from aml_provider.operators.labels import ATTEMPT_LABEL, labels_of, labels_of_all
 from aml_provider.runs.binding import PipelineBinding, StepRun
 from aml_provider.runs.errors import StepError, StepInterruptedError, StepOutOfSightError
 from aml_provider.spec.models import Step, StoredOutput
@@ -63,14 +63,15 @@ class DockerStepOperator(StepTask, ResumableJobMixin, DockerOperator):
 
     def submit_job(self, context: Context) -> dict[str, Any]:
         """Start a container, or adopt the one that a lost worker had started and not yet remembered."""
-        for found in self._containers(self._run.step_run_id):
+        for found in self._containers(labels_of_all(self._run)):
             if found["State"] == "running":
                 number = int(found["Labels"][ATTEMPT_LABEL])
                 self.lives_in(self._run, number)
                 self.log.info("Following container %s of attempt %s", found["Id"][:12], number)
                 return {"container": found["Id"], "attempt": number}
             self._remove(found["Id"])
-        for found in self._containers(lost) if (lost := self.lost_run()) else []:
+        lost = self.lost_run()
+        for found in self._containers(labels_of_all(self._run, lost)) if lost else []:
             self._remove(found["Id"])
         prepared = self.prepared_for_container(self._run, context)
         self.image = self.image_to_start
@@ -156,7 +157,7 @@ class DockerStepOperator(StepTask, ResumableJobMixin, DockerOperator):
     def abandon_earlier(self, run: StepRun) -> None:
         """Remove containers of earlier attempts."""
         with self._docker_errors():
-            for found in self._containers(run.step_run_id):
+            for found in self._containers(labels_of_all(run)):
                 self._remove(found["Id"])
 
     def _pull_if_missing(self) -> bool:
@@ -180,8 +181,9 @@ class DockerStepOperator(StepTask, ResumableJobMixin, DockerOperator):
             f"{why}. Correct the image name (workspace file or Environment), or load the image."
         )
 
-    def _containers(self, step_run_id: str) -> list[dict[str, Any]]:
-        found = self.cli.containers(all=True, filters={"label": f"{STEP_LABEL}={step_run_id}"})
+    def _containers(self, labels: dict[str, str]) -> list[dict[str, Any]]:
+        wanted = [f"{name}={value}" for name, value in labels.items()]
+        found = self.cli.containers(all=True, filters={"label": wanted})
         return sorted(found, key=lambda c: -int(c["Labels"][ATTEMPT_LABEL]))
 
     def _follow(self, container: str) -> None:

@@ -28,7 +28,7 @@ from aml_provider.operators.kubernetes_problems import (
     start_problem,
 )
 from aml_provider.operators.kubernetes_staging import last_word
-from aml_provider.operators.labels import ATTEMPT_LABEL, OWNER, OWNER_LABEL, STEP_LABEL, labels_of
+from aml_provider.operators.labels import ATTEMPT_LABEL, labels_of, labels_of_all
 from aml_provider.runs.binding import PipelineBinding, StepRun
 from aml_provider.runs.errors import StepError, StepInterruptedError, StepOutOfSightError
 from aml_provider.spec.models import Step
@@ -133,7 +133,7 @@ class KubernetesStepOperator(StepTask, CarriedPod, KubernetesPodOperator):
 
     def _follow_living(self, run: StepRun) -> AttemptFolder | None:
         """Take over the pod that an earlier try started, if it is still there and not over."""
-        for pod in self._pods(run.step_run_id):
+        for pod in self._pods(labels_of_all(run)):
             if pod.status.phase in ("Pending", "Running") and pod.metadata.deletion_timestamp is None:
                 number = int(pod.metadata.labels[ATTEMPT_LABEL])
                 self.lives_in(run, number)
@@ -143,13 +143,13 @@ class KubernetesStepOperator(StepTask, CarriedPod, KubernetesPodOperator):
                 return run.folder.attempt(number)
         return None
 
-    def _pods(self, step_run_id: str) -> list[k8s.V1Pod]:
-        selector = f"{OWNER_LABEL}={OWNER},{STEP_LABEL}={step_run_id}"
+    def _pods(self, labels: dict[str, str]) -> list[k8s.V1Pod]:
+        selector = ",".join(f"{name}={value}" for name, value in labels.items())
         pods = self.client.list_namespaced_pod(self.namespace, label_selector=selector).items
         return sorted(pods, key=lambda p: p.metadata.creation_timestamp, reverse=True)
 
     def _prepare(self, run: StepRun, context: Context) -> AttemptFolder:
-        self._remove_pods(run.step_run_id)
+        self._remove_pods(labels_of_all(run))
         self._remove_lost(run)
         carried = run.is_carried
         if carried:
@@ -165,10 +165,10 @@ class KubernetesStepOperator(StepTask, CarriedPod, KubernetesPodOperator):
     def abandon_earlier(self, run: StepRun) -> None:
         """Remove pods of earlier attempts."""
         with self._cluster_errors(run):
-            self._remove_pods(run.step_run_id)
+            self._remove_pods(labels_of_all(run))
 
-    def _remove_pods(self, step_run_id: str) -> None:
-        for pod in self._pods(step_run_id):
+    def _remove_pods(self, labels: dict[str, str]) -> None:
+        for pod in self._pods(labels):
             if pod.metadata.deletion_timestamp is None:
                 self.pod_manager.delete_pod(pod)
 
@@ -177,18 +177,19 @@ class KubernetesStepOperator(StepTask, CarriedPod, KubernetesPodOperator):
         lost = self.lost_run()
         if not lost:
             return
-        self._remove_pods(lost)
-        if not self._are_gone(lost):
+        theirs = labels_of_all(run, lost)
+        self._remove_pods(theirs)
+        if not self._are_gone(theirs):
             self.log.warning("A pod of step run %s, which is lost, still computes the same", lost)
         elif run.is_carried:
             from aml_provider.execution.carrying import Carrier
 
             Carrier(run).clear_lost(lost)
 
-    def _are_gone(self, step_run_id: str) -> bool:
+    def _are_gone(self, labels: dict[str, str]) -> bool:
         """Whether pods that were stopped are gone, after a while: they write until then."""
         deadline = time.monotonic() + REMOVAL_SECONDS
-        while self._pods(step_run_id):
+        while self._pods(labels):
             if time.monotonic() > deadline:
                 return False
             time.sleep(self.base_container_status_polling_interval)
@@ -211,7 +212,7 @@ class KubernetesStepOperator(StepTask, CarriedPod, KubernetesPodOperator):
 
     def _label(self, run: StepRun, number: int) -> None:
         every = labels_of(run, number)
-        self.labels = {n: every[n] for n in (OWNER_LABEL, STEP_LABEL, ATTEMPT_LABEL)}
+        self.labels = {**labels_of_all(run), ATTEMPT_LABEL: every[ATTEMPT_LABEL]}
         # Label values are short; who is meant exactly is in the annotations.
         self.annotations = every
 
@@ -316,7 +317,7 @@ class KubernetesStepOperator(StepTask, CarriedPod, KubernetesPodOperator):
         try:
             if self.killed:
                 raise self.stopped(run, attempt)
-            if self.taken_over and not self._are_gone(run.step_run_id):
+            if self.taken_over and not self._are_gone(labels_of_all(run)):
                 # What comes next may have its name.
                 raise StepInterruptedError(
                     f"step {self.step.name!r}: another run has begun to compute the same, and the Kubernetes cluster "
@@ -327,7 +328,7 @@ class KubernetesStepOperator(StepTask, CarriedPod, KubernetesPodOperator):
             outputs = conclude(run, attempt, self._how_it_ended, memory_ran_out=oom)
         finally:
             context["task_state_store"].delete(ATTEMPT_KEY)
-            self._remove_pods(run.step_run_id)
+            self._remove_pods(labels_of_all(run))
             if run.is_carried:
                 self.clear_carried(run, attempt.number)
         self.push(context, run, outputs)
@@ -342,7 +343,7 @@ class KubernetesStepOperator(StepTask, CarriedPod, KubernetesPodOperator):
         if self.followed is None:
             return
         try:
-            self._remove_pods(self.followed[0].step_run_id)
+            self._remove_pods(labels_of_all(self.followed[0]))
         except (ApiException, HTTPError) as e:
             self.log.error("The pod could not be deleted: %s. `aml reap` removes it.", first_line(e))
 

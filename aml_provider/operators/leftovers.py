@@ -10,7 +10,8 @@ import logging
 from collections.abc import Collection, Iterable
 from typing import Any
 
-from aml_provider.operators.labels import OWNER, OWNER_LABEL, STEP_LABEL
+from aml_provider.operators.labels import OWNER, OWNER_LABEL, PLACE_LABEL, STEP_LABEL
+from aml_provider.reuse.keeping import own_name
 from aml_provider.runs.binding import PipelineBinding, step_run_id
 from aml_provider.workspace.model import ComputeKind
 from aml_provider.workspace.resolved import ResolvedCompute
@@ -31,7 +32,7 @@ def remove_pods_left(binding: PipelineBinding, dag_id: str, run_id: str, ended: 
     """
     out_of_sight: set[str] = set()
     for compute, names in _in_doubt(binding, dag_id, run_id, ended):
-        if not _remove(compute, names):
+        if not _remove(compute, own_name(binding.store), names):
             out_of_sight.update(names)
     return out_of_sight
 
@@ -64,7 +65,7 @@ def _in_doubt(
     return found.values()
 
 
-def _remove(compute: ResolvedCompute, names: list[str]) -> bool:
+def _remove(compute: ResolvedCompute, place: str, names: list[str]) -> bool:
     """Whether the cluster has answered."""
     from airflow.sdk.exceptions import AirflowException
     from kubernetes.client.exceptions import ApiException
@@ -76,7 +77,7 @@ def _remove(compute: ResolvedCompute, names: list[str]) -> bool:
         client = client_of(compute)
         for start in range(0, len(names), _AT_ONCE):
             some = ",".join(names[start : start + _AT_ONCE])
-            selector = f"{OWNER_LABEL}={OWNER},{STEP_LABEL} in ({some})"
+            selector = f"{OWNER_LABEL}={OWNER},{PLACE_LABEL}={place},{STEP_LABEL} in ({some})"
             for pod in client.list_namespaced_pod(namespace, label_selector=selector).items:
                 if pod.status.phase in ("Pending", "Running") and pod.metadata.deletion_timestamp is None:
                     _log.info("Removing pod %s, which nobody follows any more", pod.metadata.name)

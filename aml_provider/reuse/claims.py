@@ -148,7 +148,7 @@ class Claims:
         name = claim_name(mine.key)
         if stale is not None and self._store.swap(name, stale.content, mine.content, durable=False):
             _log.warning("the claim of %s on %s was stale; %s takes it over.", stale.owner or "?", mine.key, mine.owner)
-            return self._lease(mine, taken_from=stale.owner.partition("@")[0])
+            return self._lease(mine, taken_from=stale.owner)
         for _ in range(_ATTEMPTS):
             if self._store.create(name, mine.content, durable=False):
                 return self._lease(mine)

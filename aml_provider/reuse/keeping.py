@@ -57,9 +57,12 @@ def place_told(index: str, run_store: str, bucket: Mapping[str, Any] | None) -> 
 
 def name_of_this_place(place: RunStore | Path) -> str:
     """What tells apart run stores that share a bucket: their runs may have the same ids. Empty for a folder."""
-    if isinstance(place, Path) or not is_in_bucket(place):
-        return ""
-    own = FolderStore(place.root)
+    return own_name(place) if isinstance(place, RunStore) and is_in_bucket(place) else ""
+
+
+def own_name(store: RunStore) -> str:
+    """What tells this run store from all others, 32 letters and digits; it is kept in its folder."""
+    own = FolderStore(store.root)
     own.create(_NAME, uuid.uuid4().hex.encode())
     return (own.read(_NAME) or b"").decode()
 

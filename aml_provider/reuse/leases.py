@@ -39,7 +39,7 @@ class Lease:
 
     :param store: where the claim is; ``None`` for a lease that stands for no claim, where a store knows none.
     :param written: whether the store has it; if not, because it did not answer, a renewal writes it.
-    :param taken_from: the step run whose stale claim it has taken the place of; empty: there was none.
+    :param taken_from: the owner of the stale claim that it has taken the place of; empty: there was none.
     :param recorded: what stood recorded when it was claimed, by :func:`recorded_in`; ``None``: that is not known.
     """
 

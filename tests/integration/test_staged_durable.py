@@ -98,7 +98,7 @@ class Apart:
         ids = [run.step_run_id(step) for step in STEPS]
         names = [s.metadata.name for s in secrets if s.metadata.name.rpartition("-")[0] in ids]
         names += [p.metadata.name for step in ids for p in pods(self.server.kubeconfig, step)]
-        return names + [n for n in self.bucket.names() if n.startswith(".aml/pods/") and n.split("/")[2] in ids]
+        return names + [n for n in self.bucket.names() if n.startswith(".aml/pods/") and n.split("/")[3] in ids]
 
     def await_held(self, run: Run) -> None:
         def holding() -> bool:

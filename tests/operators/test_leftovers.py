@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from aml_provider.cli.inspect import collect
-from aml_provider.operators.labels import OWNER, OWNER_LABEL, STEP_LABEL
+from aml_provider.operators.labels import OWNER, OWNER_LABEL, PLACE_LABEL, STEP_LABEL
 from aml_provider.operators.leftovers import remove_pods_left
+from aml_provider.reuse.keeping import own_name
 from aml_provider.runs.binding import PipelineBinding, step_run_id
 from tests.integration.machine import NAMESPACE, cluster, eventually, pods
 
@@ -66,7 +67,7 @@ def test_a_pod_whose_step_has_ended_without_it_is_removed(tmp_path: Path, testbe
     binding = started(tmp_path, config)
     names = {key: step_run_id(DAG, RUN, key) for key in ("lost", "done", "waiting")}
     for name in names.values():
-        labels = {OWNER_LABEL: OWNER, STEP_LABEL: name}
+        labels = {OWNER_LABEL: OWNER, STEP_LABEL: name, PLACE_LABEL: own_name(binding.store)}
         cluster(config).create_namespaced_pod(NAMESPACE, {**POD, "metadata": {"name": name, "labels": labels}})
     try:
         # Nothing happens to a step that is still running.

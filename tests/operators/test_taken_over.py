@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from aml_provider.operators.labels import ATTEMPT_LABEL, OWNER, OWNER_LABEL, STEP_LABEL
+from aml_provider.operators.labels import ATTEMPT_LABEL, OWNER, OWNER_LABEL, PLACE_LABEL, STEP_LABEL
 from aml_provider.reuse.claim_files import Claim, new_claim
 from tests.integration.machine import NAMESPACE, cluster, pods
 from tests.operators.test_leftovers import POD
@@ -56,7 +56,7 @@ SECONDS = {"local": 20, "docker": 20, "deferred": 50}
 @contextlib.contextmanager
 def left_by(kind: str, step_run: str, kubeconfig: Path) -> Iterator[Callable[[], object]]:
     """What computes a step for a machine that has died; gives whether it is there."""
-    labels = {OWNER_LABEL: OWNER, STEP_LABEL: step_run, ATTEMPT_LABEL: "1"}
+    labels = {OWNER_LABEL: OWNER, STEP_LABEL: step_run, ATTEMPT_LABEL: "1", PLACE_LABEL: "elsewhere"}
     if kind == "docker":
         words = [word for name, value in labels.items() for word in ("--label", f"{name}={value}")]
         docker("run", "--detach", "--network", "none", *words, "testbed/python:3.11", "sleep", "600")
