@@ -16,6 +16,7 @@ from aml_provider.datasets.queries import ANSWERED, kept
 from aml_provider.datasets.reading import lay_out
 from aml_provider.datasets.resolving import dataset_of, locations_of
 from aml_provider.datasets.selection import is_selected, is_written
+from aml_provider.reuse.keeping import own_name
 from aml_provider.runs.binding import StepRun
 from aml_provider.runs.errors import StepError
 from aml_provider.runs.layout import STORE_FOLDER, AttemptFolder
@@ -310,8 +311,16 @@ def _gather(run: StepRun, source: StepInput, stores: Stores, locations: Sequence
 
 def destination_of(run: StepRun, output: StepOutput) -> DataLocation:
     """Where an output is published in its datastore."""
-    path = output.destination.replace("{run-id}", run.step_run_id).replace("{output-name}", output.name)
+    own = told_apart(run, output.datastore, run.step_run_id)
+    path = output.destination.replace("{run-id}", own).replace("{output-name}", output.name)
     return DataLocation(datastore=output.datastore, path=path.strip("/"))
+
+
+def told_apart(run: StepRun, datastore: str, identity: str) -> str:
+    """The run's own part of a path: several Airflows, whose runs may have the same ids, write to one bucket."""
+    if run.binding.workspace.datastore(datastore).local_root is not None:
+        return identity
+    return f"{identity}-{own_name(run.binding.store)[:8]}"
 
 
 def staging_folder(run: StepRun, number: int, output: StepOutput) -> Path:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from aml_provider.execution.data import told_apart
 from aml_provider.execution.recording import commit_record, keep_fingerprint
 from aml_provider.execution.reusing import Go, claim, why_it_runs
 from aml_provider.reuse.claims import Claim
@@ -103,7 +104,7 @@ def _declared(run: StepRun) -> dict[str, StoredOutput]:
 def _path(run: StepRun, output: StepOutput) -> str:
     # Not the step run's id, as in a pipeline: what has that in its path is removed with its record, and nobody knows
     # which hand-written DAGs are still reading it.
-    own = f"{run.pipeline_run_id}-{run.step.key}"
+    own = told_apart(run, output.datastore, f"{run.pipeline_run_id}-{run.step.key}")
     return output.destination.replace("{run-id}", own).replace("{output-name}", output.name)
 
 

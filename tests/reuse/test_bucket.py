@@ -310,11 +310,11 @@ def test_a_run_that_cannot_be_read_stops_the_collection(s3: Place, tmp_path: Pat
 class Machine:
     """A process with a workspace folder of its own, which runs one pipeline."""
 
-    def __init__(self, folder: Path, bucket: Place, counter: Path) -> None:
+    def __init__(self, folder: Path, bucket: Place, counter: Path, model: str = "a model") -> None:
         folder.mkdir()
         (folder / "workspace.yaml").write_text(WORKSPACE.format(url=bucket.url, conn_id=bucket.conn_id))
         (folder / "code").mkdir()
-        (folder / "code" / "train.py").write_text(TRAIN)
+        (folder / "code" / "train.py").write_text(TRAIN.replace("a model", model))
         self.gate = folder / "gate"
         os.mkfifo(self.gate)
         self._process = subprocess.Popen(
@@ -394,3 +394,19 @@ def test_what_a_killed_machine_was_computing_another_computes(machines: list[Mac
     said["waiting"].let_go()
     assert said["waiting"].said() == "computed"
     assert (tmp_path / "counter").read_text() == "xx"
+
+
+@pytest.mark.stores
+def test_two_airflows_whose_runs_have_one_name_write_to_places_of_their_own(s3: Place, tmp_path: Path) -> None:
+    """They have other code, so none waits for the other."""
+    made = [Machine(tmp_path / name, s3, tmp_path / "counter", f"the model of {name}") for name in ("one", "other")]
+    try:
+        assert [machine.said() for machine in made] == ["computing", "computing"]
+        for machine in made:
+            machine.let_go()
+            assert machine.said() == "computed"
+    finally:
+        for machine in made:
+            machine.close()
+    models = [s3.read(name) for name in s3.names() if name.startswith("models/")]
+    assert sorted(models) == [b"the model of one", b"the model of other"]
