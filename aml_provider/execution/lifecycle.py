@@ -110,11 +110,13 @@ class Ending:
 
     :param states: Airflow's words for all of them.
     :param missing: did not run, and no earlier result stands for them.
+    :param attempts: the newest attempts that there were.
     """
 
     states: Mapping[str, str]
     failed: tuple[str, ...]
     missing: tuple[str, ...]
+    attempts: Mapping[str, int]
 
     @classmethod
     def of(cls, states: Mapping[str, str], folder: RunFolder) -> Ending:
@@ -126,7 +128,7 @@ class Ending:
         reused = folder.reused(key for key, state in states.items() if state == "skipped")
         missing = [k for k, v in states.items() if v != "success" and k not in reused]
         failed = [k for k, v in states.items() if v == "failed" and (folder.result(k) or {}).get("state") != CANCELED]
-        return cls(states, tuple(failed), tuple(missing))
+        return cls(states, tuple(failed), tuple(missing), folder.latest_attempts())
 
     @property
     def state(self) -> str:
@@ -182,21 +184,26 @@ def close_records(
     if folder.path.is_dir():
         close_run(folder.path, ending.state, ending.states, binding.workspace.tracking_uri)
         runs = [StepRun(binding, step, dag_id, run_id, {}, lambda _: {}) for step in binding.spec.steps]
-        _discard(binding.store, dag_id, run_id, [run for run in runs if run.step_run_id not in out_of_sight])
+        now = folder.latest_attempts()
+        # A person may have cleared a step meanwhile: what it begins then is its own.
+        ended = [run for run in runs if now.get(run.step.key, 0) <= ending.attempts.get(run.step.key, 0)]
+        ended = [run for run in ended if run.step_run_id not in out_of_sight]
+        _discard(binding.store, dag_id, run_id, ended, ending.attempts)
 
 
-def _discard(store: RunStore, dag_id: str, run_id: str, runs: list[StepRun]) -> None:
+def _discard(store: RunStore, dag_id: str, run_id: str, runs: list[StepRun], attempts: Mapping[str, int]) -> None:
     """Remove what steps left whose own workers had no time for it: killed, or stopped while deferred."""
     from aml_provider.execution.staging import discard_attempts
     from aml_provider.reuse.claims import Claims
 
     for run in runs:
         try:
-            discard_attempts(run)
-            if run.is_carried and run.folder.latest:
-                from aml_provider.execution.carrying import Carrier
+            for number in range(1, attempts.get(run.step.key, 0) + 1):
+                discard_attempts(run, number)
+                if run.is_carried:
+                    from aml_provider.execution.carrying import Carrier
 
-                Carrier(run).clear()
+                    Carrier(run).clear(number)
         except (AmlError, OSError) as e:
             _log.warning("what step %r had staged could not be removed: %s", run.step.name, e)
     try:

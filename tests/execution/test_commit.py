@@ -12,7 +12,9 @@ import pytest
 
 from aml_provider.execution import data
 from aml_provider.execution.commit import commit_failure, commit_success, record_problem
+from aml_provider.execution.lifecycle import close_records, record_end
 from aml_provider.execution.outcome import conclude
+from aml_provider.reuse.claims import Claims, Lease
 from aml_provider.runs.binding import PipelineBinding, StepRun
 from aml_provider.runs.errors import StepError, StepFailedError, StepInterruptedError
 from aml_provider.runs.layout import AttemptFolder, write_json
@@ -318,3 +320,30 @@ def test_links_that_lead_back_up_are_not_followed_in_a_copy(tmp_path: Path) -> N
     data.copy(tmp_path / "in", tmp_path / "out")
     copied = sorted(path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*"))
     assert copied == ["deep", "deep/a", "other", "other/a"]
+
+
+@pytest.mark.parametrize("begun", [0, 1])
+def test_the_end_of_a_run_disturbs_no_step_that_a_person_has_cleared_since(
+    make: Callable[..., StepRun], begun: int
+) -> None:
+    """What MLflow is told takes seconds: meanwhile the step has begun anew, be it one that was reused."""
+    run = make(output("model"))
+    if begun:
+        attempt_of(run, 1, model="of an attempt that nobody has ended")
+    ending = record_end(run.binding, run.dag_id, run.run_id, {run.step.key: "failed" if begun else "skipped"})
+    again = attempt_of(run, begun + 1, model="m")
+    lease = Claims.of(run.binding.store).acquire("0" * 64, owner=run.step_run_id, step="train", pipeline_run_id="r")
+    assert isinstance(lease, Lease)
+    close_records(run.binding, run.dag_id, run.run_id, ending)
+    assert Claims.of(run.binding.store).look("0" * 64) == lease.claim
+    commit_success(run, again, REPORT)
+    assert published(run) == {"azureml/ID/model": "m"}
+
+
+def test_the_end_of_a_run_removes_what_is_left_of_it(make: Callable[..., StepRun]) -> None:
+    run = make(output("model"))
+    attempt_of(run, 1, model="1")
+    attempt_of(run, 2, model="2")
+    ending = record_end(run.binding, run.dag_id, run.run_id, {run.step.key: "failed"})
+    close_records(run.binding, run.dag_id, run.run_id, ending)
+    assert staged(run) == []
