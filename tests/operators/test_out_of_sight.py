@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 
+from tests.operators.one_step import lay_out
 from tests.reuse.machines import until
 from tests.stores import Wire
 
@@ -28,27 +29,6 @@ kubernetes: {image: 'testbed/python:3.11', namespace: ml, image_pull_policy: Nev
 compute: {c: {retries: 20, retry_delay_seconds: 1, deferrable: false}}
 reuse: {lease_seconds: 20, trusted_images: ['testbed/python:3.11']}
 """
-PIPELINE = """
-from azureml.core import Experiment, Workspace
-from azureml.pipeline.core import Pipeline, PipelineData
-from azureml.pipeline.steps import PythonScriptStep
-
-ws = Workspace.from_config()
-out = PipelineData("out")
-step = PythonScriptStep("step.py", name="step", source_directory="src", compute_target="c",
-                        arguments=[out], outputs=[out])
-Experiment(ws, "e").submit(Pipeline(ws, [step])).wait_for_completion()
-"""
-SCRIPT = """
-import sys, time
-
-began = time.time()
-print("it began", flush=True)
-while time.time() < UNTIL:
-    time.sleep(0.1)
-open(sys.argv[1], "w").write(str(began))
-print("it ended", flush=True)
-"""
 
 
 def test_a_pod_whose_cluster_was_away_is_followed_again(tmp_path: Path, testbed_home: Path) -> None:
@@ -57,10 +37,7 @@ def test_a_pod_whose_cluster_was_away_is_followed_again(tmp_path: Path, testbed_
     wire = Wire(urlsplit(server).port or 443)
     known["clusters"][0]["cluster"]["server"] = f"https://127.0.0.1:{wire.port}"
     (tmp_path / "kubeconfig").write_text(yaml.safe_dump(known))
-    (tmp_path / "workspace.yaml").write_text(WORKSPACE.replace("KUBECONFIG", str(tmp_path / "kubeconfig")))
-    (tmp_path / "pipeline.py").write_text(PIPELINE)
-    (tmp_path / "src").mkdir()
-    (tmp_path / "src" / "step.py").write_text(SCRIPT.replace("UNTIL", str(time.time() + 45)))
+    lay_out(tmp_path, WORKSPACE.replace("KUBECONFIG", str(tmp_path / "kubeconfig")), 45)
     kept = tmp_path / ".aml" / "datastores" / "workspaceblobstore" / ".aml"
     # The client asks some times more, for half a minute.
     environment = {**os.environ, "AIRFLOW__WORKERS__API_RETRIES": "1"}

@@ -15,6 +15,7 @@ import pytest
 from aml_provider.operators.labels import ATTEMPT_LABEL, OWNER, OWNER_LABEL, PLACE_LABEL, STEP_LABEL
 from aml_provider.reuse.claim_files import Claim, new_claim
 from tests.integration.machine import NAMESPACE, cluster, pods
+from tests.operators.one_step import lay_out
 from tests.operators.test_leftovers import POD
 from tests.reuse.machines import until
 
@@ -27,27 +28,6 @@ docker: {image: 'testbed/python:3.11', network: none}
 kubernetes: {image: 'testbed/python:3.11', namespace: ml, image_pull_policy: Never, config_file: KUBECONFIG}
 compute: {c: {retries: 0, deferrable: DEFERRED}}
 reuse: {lease_seconds: 2, trusted_images: ['testbed/python:3.11']}
-"""
-PIPELINE = """
-from azureml.core import Experiment, Workspace
-from azureml.pipeline.core import Pipeline, PipelineData
-from azureml.pipeline.steps import PythonScriptStep
-
-ws = Workspace.from_config()
-out = PipelineData("out")
-step = PythonScriptStep("step.py", name="step", source_directory="src", compute_target="c",
-                        arguments=[out], outputs=[out])
-Experiment(ws, "e").submit(Pipeline(ws, [step])).wait_for_completion()
-"""
-SCRIPT = """
-import sys, time
-
-began = time.time()
-print("it began", flush=True)
-while time.time() < UNTIL:
-    time.sleep(0.1)
-open(sys.argv[1], "w").write(str(began))
-print("it ended", flush=True)
 """
 # Until the script would have ended if it had not been stopped: a deferred step sees it a quarter of a minute later.
 SECONDS = {"local": 20, "docker": 20, "deferred": 50}
@@ -98,10 +78,7 @@ def test_it_stops_and_waits_for_the_other_run(tmp_path: Path, testbed_home: Path
     workspace = WORKSPACE.replace("KUBECONFIG", str(kubeconfig))
     for name, value in names.items():
         workspace = workspace.replace(name, value)
-    (tmp_path / "workspace.yaml").write_text(workspace)
-    (tmp_path / "pipeline.py").write_text(PIPELINE)
-    (tmp_path / "src").mkdir()
-    (tmp_path / "src" / "step.py").write_text(SCRIPT.replace("UNTIL", str(time.time() + SECONDS[kind])))
+    lay_out(tmp_path, workspace, SECONDS[kind])
     with open(tmp_path / "said", "w+", encoding="utf-8") as said:
 
         def text() -> str:
