@@ -158,4 +158,5 @@ def _remove_carried(workspace: LoadedWorkspace, target: ResolvedCompute, label: 
     from aml_provider.execution.carrying import clear, on_the_way
 
     name = target.settings.staging_datastore or _stores(workspace)[label[labels.STORE_LABEL]]
-    clear(store_for(workspace.datastore(name), name), on_the_way(label[labels.PLACE_LABEL], label[labels.STEP_LABEL]))
+    where = on_the_way(label.get(labels.PLACE_LABEL, ""), label[labels.STEP_LABEL])
+    clear(store_for(workspace.datastore(name), name), where)
