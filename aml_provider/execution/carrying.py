@@ -23,7 +23,7 @@ from typing import Any
 from aml_provider.execution import data
 from aml_provider.execution.carried_archive import DamagedError, pack, unpack
 from aml_provider.execution.staging import remove
-from aml_provider.reuse.keeping import own_name
+from aml_provider.reuse.keeping import own_name, whose
 from aml_provider.runs.binding import StepRun
 from aml_provider.runs.errors import StepError, StepInterruptedError
 from aml_provider.runs.layout import STORE_FOLDER, AttemptFolder
@@ -286,8 +286,8 @@ class Carrier:
 
     def clear_lost(self, owner: str) -> None:
         """Remove what is there of another step run, as its claim names it, which is lost and whose pod is gone."""
-        step_run_id, _, place = owner.partition("@")
-        self._clear(on_the_way(place or own_name(self.run.binding.store), step_run_id))
+        step_run_id, place = whose(owner, self.run.binding.store)
+        self._clear(on_the_way(place, step_run_id))
 
     def _clear(self, folder: str) -> None:
         try:

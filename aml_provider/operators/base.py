@@ -94,8 +94,8 @@ class StepTask(ClaimedTask):
                 self.wait_for(lease.claim.key)
             except StepOutOfSightError:
                 # This try may have begun nothing: what shows that the step lives is an earlier one's.
-                if run.folder.latest:
-                    self.lives_in(run, run.folder.latest)
+                if latest := run.folder.latest:
+                    self.lives_in(run, latest)
                 raise
 
     def _link(self, context: Context) -> None:
@@ -149,10 +149,6 @@ class StepTask(ClaimedTask):
 
     def abandon_earlier(self, run: StepRun) -> None:
         """Remove what earlier attempts left running: nobody needs it any more."""
-
-    def lost_run(self) -> str:
-        """Who showed no life any more, as its claim has it, and has been taken over: what it left is stopped."""
-        return self.go.lease.taken_from if self.go.lease is not None else ""
 
     @contextmanager
     def translated_errors(self, run: StepRun, context: Context) -> Iterator[None]:

@@ -98,6 +98,10 @@ class ClaimedTask(LineageTask):
         self._event = event
         return self.execute(context)
 
+    def lost_run(self) -> str:
+        """Who showed no life any more, as its claim has it, and has been taken over: what it left is stopped."""
+        return self.go.lease.taken_from if self.go.lease is not None else ""
+
     def lives_in(self, run: StepRun, number: int) -> None:
         """Tell those who wait that an earlier attempt is followed: its signs of life count."""
         from aml_provider.execution.reusing import heartbeat

@@ -17,7 +17,7 @@ from requests.exceptions import ReadTimeout, RequestException
 from urllib3.exceptions import ProtocolError
 
 from aml_provider.operators.base import StepTask
-from aml_provider.operators.labels import ATTEMPT_LABEL, labels_of, labels_of_all
+from aml_provider.operators.labels import ATTEMPT_LABEL, labels_of, labels_of_step_run
 from aml_provider.runs.binding import PipelineBinding, StepRun
 from aml_provider.runs.errors import StepError, StepInterruptedError, StepOutOfSightError
 from aml_provider.spec.models import Step, StoredOutput
@@ -63,7 +63,7 @@ class DockerStepOperator(StepTask, ResumableJobMixin, DockerOperator):
 
     def submit_job(self, context: Context) -> dict[str, Any]:
         """Start a container, or adopt the one that a lost worker had started and not yet remembered."""
-        for found in self._containers(labels_of_all(self._run)):
+        for found in self._containers(labels_of_step_run(self._run)):
             if found["State"] == "running":
                 number = int(found["Labels"][ATTEMPT_LABEL])
                 self.lives_in(self._run, number)
@@ -71,7 +71,7 @@ class DockerStepOperator(StepTask, ResumableJobMixin, DockerOperator):
                 return {"container": found["Id"], "attempt": number}
             self._remove(found["Id"])
         lost = self.lost_run()
-        for found in self._containers(labels_of_all(self._run, lost)) if lost else []:
+        for found in self._containers(labels_of_step_run(self._run, lost)) if lost else []:
             self._remove(found["Id"])
         prepared = self.prepared_for_container(self._run, context)
         self.image = self.image_to_start
@@ -157,7 +157,7 @@ class DockerStepOperator(StepTask, ResumableJobMixin, DockerOperator):
     def abandon_earlier(self, run: StepRun) -> None:
         """Remove containers of earlier attempts."""
         with self._docker_errors():
-            for found in self._containers(labels_of_all(run)):
+            for found in self._containers(labels_of_step_run(run)):
                 self._remove(found["Id"])
 
     def _pull_if_missing(self) -> bool:

@@ -28,7 +28,7 @@ from aml_provider.operators.kubernetes_problems import (
     start_problem,
 )
 from aml_provider.operators.kubernetes_staging import last_word
-from aml_provider.operators.labels import ATTEMPT_LABEL, labels_of, labels_of_all
+from aml_provider.operators.labels import ATTEMPT_LABEL, labels_of, labels_of_step_run
 from aml_provider.runs.binding import PipelineBinding, StepRun
 from aml_provider.runs.errors import StepError, StepInterruptedError, StepOutOfSightError
 from aml_provider.spec.models import Step
@@ -94,7 +94,7 @@ class KubernetesStepOperator(StepTask, CarriedPod, KubernetesPodOperator):
     def trigger_reentry(self, context: Context, event: dict[str, Any]) -> None:
         """Come back from the triggerer: the pod ended, or is to be followed further."""
         run = self.step_run(context)
-        with self.translated_errors(run, context), self._cluster_errors(run):
+        with self.translated_errors(run, context):
             attempt = run.folder.attempt(int(str(context["task_state_store"].get(ATTEMPT_KEY))))
             self._label(run, attempt.number)
             self.followed = (run, attempt)
@@ -133,7 +133,7 @@ class KubernetesStepOperator(StepTask, CarriedPod, KubernetesPodOperator):
 
     def _follow_living(self, run: StepRun) -> AttemptFolder | None:
         """Take over the pod that an earlier try started, if it is still there and not over."""
-        for pod in self._pods(labels_of_all(run)):
+        for pod in self._pods(labels_of_step_run(run)):
             if pod.status.phase in ("Pending", "Running") and pod.metadata.deletion_timestamp is None:
                 number = int(pod.metadata.labels[ATTEMPT_LABEL])
                 self.lives_in(run, number)
@@ -149,7 +149,7 @@ class KubernetesStepOperator(StepTask, CarriedPod, KubernetesPodOperator):
         return sorted(pods, key=lambda p: p.metadata.creation_timestamp, reverse=True)
 
     def _prepare(self, run: StepRun, context: Context) -> AttemptFolder:
-        self._remove_pods(labels_of_all(run))
+        self._remove_pods(labels_of_step_run(run))
         self._remove_lost(run)
         carried = run.is_carried
         if carried:
@@ -165,7 +165,7 @@ class KubernetesStepOperator(StepTask, CarriedPod, KubernetesPodOperator):
     def abandon_earlier(self, run: StepRun) -> None:
         """Remove pods of earlier attempts."""
         with self._cluster_errors(run):
-            self._remove_pods(labels_of_all(run))
+            self._remove_pods(labels_of_step_run(run))
 
     def _remove_pods(self, labels: dict[str, str]) -> None:
         for pod in self._pods(labels):
@@ -177,7 +177,7 @@ class KubernetesStepOperator(StepTask, CarriedPod, KubernetesPodOperator):
         lost = self.lost_run()
         if not lost:
             return
-        theirs = labels_of_all(run, lost)
+        theirs = labels_of_step_run(run, lost)
         self._remove_pods(theirs)
         if not self._are_gone(theirs):
             self.log.warning("A pod of step run %s, which is lost, still computes the same", lost)
@@ -212,7 +212,7 @@ class KubernetesStepOperator(StepTask, CarriedPod, KubernetesPodOperator):
 
     def _label(self, run: StepRun, number: int) -> None:
         every = labels_of(run, number)
-        self.labels = {**labels_of_all(run), ATTEMPT_LABEL: every[ATTEMPT_LABEL]}
+        self.labels = {**labels_of_step_run(run), ATTEMPT_LABEL: every[ATTEMPT_LABEL]}
         # Label values are short; who is meant exactly is in the annotations.
         self.annotations = every
 
@@ -317,7 +317,7 @@ class KubernetesStepOperator(StepTask, CarriedPod, KubernetesPodOperator):
         try:
             if self.killed:
                 raise self.stopped(run, attempt)
-            if self.taken_over and not self._are_gone(labels_of_all(run)):
+            if self.taken_over and not self._are_gone(labels_of_step_run(run)):
                 # What comes next may have its name.
                 raise StepInterruptedError(
                     f"step {self.step.name!r}: another run has begun to compute the same, and the Kubernetes cluster "
@@ -328,7 +328,7 @@ class KubernetesStepOperator(StepTask, CarriedPod, KubernetesPodOperator):
             outputs = conclude(run, attempt, self._how_it_ended, memory_ran_out=oom)
         finally:
             context["task_state_store"].delete(ATTEMPT_KEY)
-            self._remove_pods(labels_of_all(run))
+            self._remove_pods(labels_of_step_run(run))
             if run.is_carried:
                 self.clear_carried(run, attempt.number)
         self.push(context, run, outputs)
@@ -343,7 +343,7 @@ class KubernetesStepOperator(StepTask, CarriedPod, KubernetesPodOperator):
         if self.followed is None:
             return
         try:
-            self._remove_pods(labels_of_all(self.followed[0]))
+            self._remove_pods(labels_of_step_run(self.followed[0]))
         except (ApiException, HTTPError) as e:
             self.log.error("The pod could not be deleted: %s. `aml reap` removes it.", first_line(e))
 

@@ -22,27 +22,23 @@ EMBEDDED_LABEL = "aml.embedded-run"
 
 def labels_of(run: StepRun, attempt: int) -> dict[str, str]:
     """Who owns a container, for which task instance and which attempt, and where its run is recorded."""
-    from aml_provider.reuse.keeping import own_name
-
     return {
-        OWNER_LABEL: OWNER,
-        STEP_LABEL: run.step_run_id,
+        **labels_of_step_run(run),
         ATTEMPT_LABEL: str(attempt),
         DAG_LABEL: run.dag_id,
         RUN_LABEL: run.run_id,
         TASK_LABEL: run.step.key,
         STORE_LABEL: str(run.binding.store.root),
-        PLACE_LABEL: own_name(run.binding.store),
         EMBEDDED_LABEL: os.environ.get(EMBEDDED_VARIABLE, ""),
     }
 
 
-def labels_of_all(run: StepRun, owner: str = "") -> dict[str, str]:
-    """The labels that all containers and pods of a step run have.
+def labels_of_step_run(run: StepRun, owner: str = "") -> dict[str, str]:
+    """The labels that all containers and pods of a step run have, whatever the attempt.
 
     :param owner: another step run that has computed the same, as its claim names it; default: ``run`` itself.
     """
-    from aml_provider.reuse.keeping import own_name
+    from aml_provider.reuse.keeping import whose
 
-    name, _, place = (owner or run.step_run_id).partition("@")
-    return {OWNER_LABEL: OWNER, STEP_LABEL: name, PLACE_LABEL: place or own_name(run.binding.store)}
+    name, place = whose(owner or run.step_run_id, run.binding.store)
+    return {OWNER_LABEL: OWNER, STEP_LABEL: name, PLACE_LABEL: place}

@@ -60,6 +60,15 @@ def name_of_this_place(place: RunStore | Path) -> str:
     return own_name(place) if isinstance(place, RunStore) and is_in_bucket(place) else ""
 
 
+def whose(owner: str, store: RunStore) -> tuple[str, str]:
+    """The step run that a claim names as its owner, and the name of the run store that its run is kept in.
+
+    :param store: one's own, which is meant where the owner names none.
+    """
+    step_run_id, _, place = owner.partition("@")
+    return step_run_id, place or own_name(store)
+
+
 def own_name(store: RunStore) -> str:
     """What tells this run store from all others, 32 letters and digits; it is kept in its folder."""
     own = FolderStore(store.root)

@@ -177,21 +177,18 @@ def _digests_of(files: Sequence[bytes], cache: DigestCache | None) -> list[tuple
         status = _status(file)
         check_regular(file, status)
         folders.setdefault(folder, {})[name] = FileStamp.of(status)
-    known = {folder: cache.lookup(folder, stamps) for folder, stamps in folders.items()} if cache is not None else {}
-    unknown = [
-        (folder, name, stamp.size)
-        for folder, stamps in folders.items()
-        for name, stamp in stamps.items()
-        if name not in known.get(folder, ())
-    ]
-    read = {(folder, name): hashed for (folder, name, _), hashed in zip(unknown, _hashed(unknown, cache), strict=True)}
-    found = []
-    for folder, name in places:
-        hashed = read.get((folder, name))
-        found.append(
-            (known[folder][name], folders[folder][name].size) if hashed is None else (hashed.digest, hashed.stamp.size)
-        )
-    return found
+    found: dict[tuple[bytes, bytes], tuple[str, int]] = {}
+    unknown: list[tuple[bytes, bytes, int]] = []
+    for folder, stamps in folders.items():
+        known = {} if cache is None else cache.lookup(folder, stamps)
+        for name, stamp in stamps.items():
+            if name in known:
+                found[folder, name] = (known[name], stamp.size)
+            else:
+                unknown.append((folder, name, stamp.size))
+    for (folder, name, _), hashed in zip(unknown, _hashed(unknown, cache), strict=True):
+        found[folder, name] = (hashed.digest, hashed.stamp.size)
+    return [found[place] for place in places]
 
 
 def _hashed(places: Sequence[tuple[bytes, bytes, int]], cache: DigestCache | None) -> Iterator[Hashed]:
